@@ -1,0 +1,130 @@
+"""The rules by name: one literal table, and the look-up that a study's configuration goes through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from fedmedlora.errors import ConfigError, nearest
+
+PAPER = "arXiv 2601.22124, A Federated and Parameter-Efficient Framework for Large Language Model Training in Medicine"
+
+# The default of Fed-MedLoRA+: what the paper's text says, data size times validation utility.
+DEFAULT_ALPHA = 1.0
+DEFAULT_TAU = 1.0
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """A site's weight before normalising: `n^alpha · exp(−L / tau)`.
+
+    n is the site's registered number of training target tokens, L the mean validation loss per target token (nats) of
+    its adapter, `alpha` ≥ 0 has no unit, `tau` > 0 is in nats; `tau=None` leaves losses out.
+    """
+
+    alpha: float
+    tau: float | None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+            raise ConfigError(f"aggregation alpha is {self.alpha}; expected a finite number of at least 0.")
+        if self.tau is not None and not (math.isfinite(self.tau) and self.tau > 0):
+            raise ConfigError(f"aggregation tau is {self.tau}; expected a finite number above 0.")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the coordinator combines adapters.
+
+    `travels` says, by name, which tensors leave a site. `needs` is "sum" where a weighted sum over sites is enough, so
+    that secure aggregation may hide the single updates, and "each" where the coordinator must see every update (to
+    score it, for example). `adjustable` is False for a rule that reproduces a published one.
+    """
+
+    name: str
+    title: str
+    travels: Callable[[str], bool]
+    needs: Literal["sum", "each"]
+    weighting: Weighting
+    adjustable: bool
+    citation: str
+
+    def __post_init__(self) -> None:
+        if self.needs_losses and self.needs != "each":
+            raise ConfigError(f"rule '{self.name}' weights by validation loss, so it needs each update, not their sum.")
+
+    @property
+    def needs_losses(self) -> bool:
+        """Whether the coordinator must score every site's adapter on its validation set."""
+        return self.weighting.tau is not None
+
+
+def every_tensor(name: str) -> bool:
+    """Both LoRA matrices travel, A and B."""
+    return True
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "fedmedlora": Rule(
+            name="fedmedlora",
+            title="Fed-MedLoRA",
+            travels=every_tensor,
+            needs="sum",
+            weighting=Weighting(alpha=1.0, tau=None),
+            adjustable=False,
+            citation=PAPER,
+        ),
+        "fedmedlora-plus": Rule(
+            name="fedmedlora-plus",
+            title="Fed-MedLoRA+",
+            travels=every_tensor,
+            needs="each",
+            weighting=Weighting(alpha=DEFAULT_ALPHA, tau=DEFAULT_TAU),
+            adjustable=True,
+            citation=PAPER,
+        ),
+        "fedmedlora-plus-code": Rule(
+            name="fedmedlora-plus-code",
+            title="Fed-MedLoRA+ (published implementation, exp(1 − loss))",
+            travels=every_tensor,
+            needs="each",
+            weighting=Weighting(alpha=0.0, tau=1.0),
+            adjustable=False,
+            citation=f"{PAPER}; weights of the published implementation",
+        ),
+        "fedmedlora-plus-paper": Rule(
+            name="fedmedlora-plus-paper",
+            title="Fed-MedLoRA+ (paper's text, data size and validation utility)",
+            travels=every_tensor,
+            needs="each",
+            weighting=Weighting(alpha=1.0, tau=1.0),
+            adjustable=False,
+            citation=f"{PAPER}; weights of the paper's text",
+        ),
+    }
+)
+
+
+def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None) -> Rule:
+    """The rule of that name, with `alpha` and `tau` replaced where they are given.
+
+    Raises ConfigError for an unknown name (the nearest is suggested), for values out of range, and for values given
+    to a rule that has none to set.
+    """
+    rule = RULES.get(name)
+    if rule is None:
+        raise ConfigError(f"unknown aggregation rule '{name}': {nearest(name, RULES)}.")
+    if alpha is None and tau is None:
+        return rule
+    if not rule.adjustable:
+        settable = ", ".join(other.name for other in RULES.values() if other.adjustable)
+        raise ConfigError(f"rule '{name}' has no alpha or tau to set; they belong to {settable}. Leave them out.")
+    chosen = Weighting(
+        alpha=rule.weighting.alpha if alpha is None else alpha,
+        tau=rule.weighting.tau if tau is None else tau,
+    )
+    return replace(rule, weighting=chosen)

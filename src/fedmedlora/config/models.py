@@ -1,0 +1,229 @@
+"""What a study may say: one frozen model per concern, checked once, a unit under each field. Knows no file.
+
+Which recipes, formats, labels, profiles and weighting variants exist is not known here: the rooms that hold them check
+those names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+TaskName: TypeAlias = Literal["ner", "re"]
+ArmName: TypeAlias = Literal["zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus"]
+SettingName: TypeAlias = Literal["in-domain"]
+Objective: TypeAlias = Literal["choice", "lm"]
+OptimizerState: TypeAlias = Literal["reset", "keep"]
+
+BUNDLED = "bundled"
+
+_Count = Annotated[int, Field(strict=True, ge=1)]
+_CountOrZero = Annotated[int, Field(strict=True, ge=0)]
+_Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+_Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_Fraction = Annotated[float, Field(strict=True, ge=0, lt=1)]
+_Switch = Annotated[bool, Field(strict=True)]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+class _Checked(BaseModel):
+    """Unknown keys are refused and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileSplit(_Checked):
+    """Documents of train, dev and test listed by id in a JSON file: `"splits.json:chia"`, or a table."""
+
+    path: Path = Field(description="the JSON file; looked for beside the study file, then under corpora_root")
+    key: str = Field(min_length=1, description="the object inside it that holds the lists train, dev and test")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        path, colon, key = value.rpartition(":")
+        if not (path and colon and key):
+            raise ValueError('expected "FILE:KEY", for instance "splits.json:chia"')
+        return {"path": path, "key": key}
+
+
+class PartFiles(_Checked):
+    """One file per part, for a corpus that is published with its own split."""
+
+    train: Path = Field(description="file of the training part, relative to the site's path")
+    dev: Path = Field(description="file of the development part, relative to the site's path")
+    test: Path = Field(description="file of the test part, relative to the site's path")
+
+
+class SeededSplit(_Checked):
+    """A random split by patient (by document where no patient is given); what is left over is the training part."""
+
+    dev: _Fraction = Field(default=0.1, description="share of patients, 0 to 1")
+    test: _Fraction = Field(default=0.2, description="share of patients, 0 to 1")
+    seed: _Seed = Field(default=0, description="seed of the shuffle")
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev and test take {self.dev + self.test:g} of the patients: leave some for training")
+        return self
+
+
+class SyntheticNotes(_Checked):
+    """Generated notes instead of a corpus: no path, no recipe, no split."""
+
+    profile: str = Field(min_length=1, description="name of the site profile: style, layout, vocabulary, prevalence")
+    train: _Count = Field(description="notes")
+    dev: _CountOrZero = Field(description="notes")
+    test: _Count = Field(description="notes, with held-out vocabulary and sentence frames")
+    seed: _Seed = Field(default=0, description="seed of the generator")
+
+
+def _split_kind(value: object) -> str:
+    if isinstance(value, str | FileSplit):
+        return "file"
+    if isinstance(value, PartFiles):
+        return "files"
+    if isinstance(value, dict) and {"path", "key"} & value.keys():
+        return "file"
+    if isinstance(value, dict) and ("train" in value or any(isinstance(part, str) for part in value.values())):
+        return "files"
+    return "seeded"
+
+
+SPLIT_KINDS = ("file", "files", "seeded")
+Split: TypeAlias = Annotated[
+    Annotated[FileSplit, Tag("file")] | Annotated[PartFiles, Tag("files")] | Annotated[SeededSplit, Tag("seeded")],
+    Discriminator(_split_kind),
+]
+
+
+class SiteConfig(_Checked):
+    """One site: where its notes are and how they are read."""
+
+    name: _Name = Field(description="letters, digits, '.', '_' and '-'; unique in the study")
+    path: Path | None = Field(default=None, description="file or folder of notes, relative to corpora_root")
+    recipe: str | None = Field(default=None, description="mapping recipe; none: the labels are the label set's already")
+    format: str | None = Field(
+        default=None, description="file format; none: the recipe's, else told by the file's name"
+    )
+    split: Split | None = Field(default=None, description="train, dev and test; none: seeded by patient, 70/10/20")
+    labels: tuple[str, ...] | None = Field(
+        default=None, description="labels annotated here; none: the recipe's, else all"
+    )
+    synthetic: SyntheticNotes | None = Field(default=None, description="generate this site's notes")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.synthetic is None and self.path is None:
+            raise ValueError("give 'path' (a file or folder of notes) or 'synthetic' (generated notes)")
+        if self.synthetic is not None:
+            given = [name for name in ("path", "recipe", "format", "split") if getattr(self, name) is not None]
+            if given:
+                raise ValueError(f"'synthetic' notes have no {', '.join(given)}: remove one or the other")
+        if self.labels is not None and not self.labels:
+            raise ValueError("'labels' is empty: name the labels annotated at this site, or leave it out for all")
+        return self
+
+
+class TrainingConfig(_Checked):
+    """One site's training in one round; centralised and single-site training make as many passes over their data."""
+
+    lr: _Positive = Field(default=2e-4, description="peak learning rate; cosine over the whole federation")
+    rank: _Count = Field(default=16, description="LoRA r")
+    alpha: _Positive = Field(default=64.0, description="LoRA alpha; the update is scaled by alpha / rank")
+    dropout: _Fraction = Field(default=0.0, description="LoRA dropout probability")
+    objective: Objective = Field(default="choice", description="'choice': over allowed choices; 'lm': full vocabulary")
+    epochs_per_round: _Count = Field(default=2, description="passes over a site's examples in one round")
+    batch_size: _Count = Field(default=4, description="examples per forward pass")
+    gradient_accumulation: _Count = Field(default=1, description="forward passes per optimizer step")
+    warmup_fraction: _Fraction = Field(default=0.03, description="share of all the federation's steps")
+    weight_decay: _NotNegative = Field(default=0.0, description="AdamW's decoupled decay per step, times lr")
+    clip_norm_l2: _Positive = Field(default=1.0, description="largest L2 norm of one step's gradient")
+    max_tokens: _Count = Field(
+        default=1024, description="tokens per example, prompt and target; longer ones are counted out"
+    )
+    bf16: _Switch = Field(default=False, description="bfloat16 autocast")
+    gradient_checkpointing: _Switch = Field(default=False, description="recompute activations: less memory, more time")
+    max_train_examples: _Count | None = Field(default=None, description="examples per task and site; none: all")
+    optimizer_state: OptimizerState = Field(default="reset", description="AdamW's moments at the start of a round")
+
+
+class PlusConfig(_Checked):
+    """The arm fedmedlora-plus: w_k ∝ n_k^alpha · exp(−(L_k − min_j L_j) / tau)."""
+
+    rule: str = Field(default="fedmedlora-plus", min_length=1, description="aggregation rule; two are as published")
+    alpha: _NotNegative | None = Field(default=None, description="power of a site's target tokens; none: the rule's")
+    tau: _Positive | None = Field(default=None, description="temperature, nats per target token; none: the rule's")
+    validation_documents: _Count = Field(default=32, description="dev documents in all, shared evenly among the sites")
+    validation_examples: _Count | None = Field(
+        default=128, description="validation examples per task and site; none: all of those documents'"
+    )
+
+
+class EvaluationConfig(_Checked):
+    """How trained adapters are scored."""
+
+    batch_size: _Count = Field(default=32, description="sentences decoded together")
+    max_test_documents: _Count | None = Field(default=None, description="test documents per site; none: all")
+    bootstrap_resamples: _CountOrZero = Field(
+        default=1000, description="document resamples behind an interval; 0: none"
+    )
+    evaluate_dev_each_round: _Switch = Field(
+        default=True, description="score the global adapter on dev after each round"
+    )
+    dev_documents: _Count | None = Field(default=None, description="dev documents per site; none: all")
+
+
+class StudyConfig(_Checked):
+    """A whole study: every arm, on every site, in every setting, for every seed."""
+
+    name: _Name = Field(description="names the run folder; none in the file: the file's name")
+    base: str = Field(default=BUNDLED, min_length=1, description="'bundled', a folder, or a Hugging Face hub name")
+    corpora_root: Path = Field(
+        description="folder that sites' paths count from; none in the file: the study file's folder"
+    )
+    labels: Path | None = Field(default=None, description="TOML file of the label set; none: the clinical one")
+    sites: tuple[SiteConfig, ...] = Field(min_length=1, description="the sites, in the order of the report")
+    tasks: tuple[TaskName, ...] = Field(default=("ner", "re"), min_length=1, description="what is trained and scored")
+    arms: tuple[ArmName, ...] = Field(
+        default=("zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus"),
+        min_length=1,
+        description="ways to train that are compared",
+    )
+    settings: tuple[SettingName, ...] = Field(default=("in-domain",), min_length=1, description="where arms are tested")
+    rounds: _Count = Field(default=3, description="federated rounds")
+    seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1, description="one whole repetition each")
+    training: TrainingConfig = TrainingConfig()
+    plus: PlusConfig = PlusConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    threads: _Count | None = Field(default=None, description="processor threads; none: all")
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        sites = _repeated([site.name for site in self.sites])
+        if sites:
+            raise ValueError(f"two sites are called '{sites[0]}': give each site its own name")
+        lists = {"tasks": self.tasks, "arms": self.arms, "settings": self.settings, "seeds": self.seeds}
+        for key, values in lists.items():
+            twice = _repeated([str(value) for value in values])
+            if twice:
+                raise ValueError(f"'{key}' names {twice[0]} twice: once is enough")
+        return self
+
+    def site(self, name: str) -> SiteConfig:
+        """The site of that name. Raises KeyError."""
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise KeyError(name)
+
+
+def _repeated(values: Sequence[str]) -> list[str]:
+    return [value for place, value in enumerate(values) if value in values[:place]]

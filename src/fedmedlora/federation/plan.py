@@ -1,0 +1,130 @@
+"""What a federation is to do, as one value that a file can hold and a resumed run is compared with."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.errors import ConfigError
+from fedmedlora.training.contract import JsonScalar, Settings
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long the coordinator waits, in seconds; None means for ever.
+
+    nodes_s: for as many nodes as there are sites to connect. register_s: for registrations, which count tokens.
+    round_s: for the updates of one round. The in-process grid answers every message, so it never comes to these.
+    """
+
+    nodes_s: float = 600.0
+    register_s: float | None = 3600.0
+    round_s: float | None = 86400.0
+
+
+@dataclass(frozen=True)
+class FederationPlan:
+    """Sites, rule, rounds, seed and the settings that sites train by.
+
+    sites: names of those that take part. settings: opaque to the federation, flat JSON. min_sites: how many must
+    register for the federation to begin, None for all. Timeouts may change when a federation is resumed; nothing else.
+    Raises ConfigError for no site, two of one name, no round, a seed out of range, a setting that is not finite.
+    """
+
+    sites: tuple[str, ...]
+    rule: Rule
+    rounds: int
+    seed: int
+    settings: Settings = field(default_factory=dict)
+    min_sites: int | None = None
+    timeouts: Timeouts = Timeouts()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sites", tuple(sorted(self.sites)))
+        object.__setattr__(self, "settings", dict(self.settings))
+        if not self.sites:
+            raise ConfigError("a federation needs at least one site.")
+        for first, second in zip(self.sites, self.sites[1:], strict=False):
+            if first == second:
+                raise ConfigError(f"two sites are called '{first}'. Give each site its own name.")
+        if self.rounds < 1:
+            raise ConfigError(f"rounds = {self.rounds}: expected at least 1.")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed = {self.seed}: expected an integer from 0 to 2^63 - 1.")
+        for key, value in self.settings.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"setting '{key}' is {value}: expected a finite number.")
+        if not 1 <= self.needed_sites <= len(self.sites):
+            raise ConfigError(f"min_sites = {self.min_sites}: expected 1 to {len(self.sites)}, the number of sites.")
+
+    @property
+    def needed_sites(self) -> int:
+        """How many sites must register."""
+        return len(self.sites) if self.min_sites is None else self.min_sites
+
+    def identity(self) -> dict[str, object]:
+        """What decides the result, as JSON: everything but the timeouts."""
+        alpha, tau = _numbers(self.rule)
+        return {
+            "sites": list(self.sites),
+            "rule": {"name": self.rule.name, "alpha": alpha, "tau": tau},
+            "rounds": self.rounds,
+            "seed": self.seed,
+            "settings": dict(self.settings),
+            "min_sites": self.min_sites,
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object that `from_json` reads back."""
+        return {**self.identity(), "timeouts": asdict(self.timeouts)}
+
+    @classmethod
+    def from_json(cls, value: object) -> FederationPlan:
+        """Read what `to_json` wrote. Raises ConfigError naming the key at fault."""
+        note = read_fields(_Note, json.dumps(value), "a federation's plan")
+        rule = find_rule(note.rule.name)
+        if rule.adjustable:
+            rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau)
+        elif note.rule != _RuleNote(rule.name) and note.rule != _RuleNote(rule.name, *_numbers(rule)):
+            raise ConfigError(f"a federation's plan: rule '{rule.name}' has no alpha or tau to set. Leave them out.")
+        return cls(note.sites, rule, note.rounds, note.seed, note.settings, note.min_sites, note.timeouts)
+
+
+def read_fields(kind: type[_T], text: str | bytes, what: str) -> _T:
+    """A dataclass from JSON text, types checked strictly. Raises ConfigError naming `what` and keys, never values."""
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'text'}: {fault['msg']}" for fault in error.errors()[:5]
+        )
+        raise ConfigError(f"{what} cannot be read: {faults}.") from error
+
+
+@dataclass(frozen=True)
+class _RuleNote:
+    name: str
+    alpha: float | None = None
+    tau: float | None = None
+
+
+@dataclass(frozen=True)
+class _Note:
+    sites: tuple[str, ...]
+    rule: _RuleNote
+    rounds: int
+    seed: int
+    settings: dict[str, JsonScalar] = field(default_factory=dict)
+    min_sites: int | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+def _numbers(rule: Rule) -> tuple[float, float | None]:
+    return rule.weighting.alpha, rule.weighting.tau

@@ -1,0 +1,136 @@
+"""Predict entities, and the modifiers of given or predicted entities, over whole documents.
+
+Documents are cut into sentence windows from their text alone, every window is asked, and spans come back in the
+document's own offsets. Gold annotations are never looked at, but for the heads that `predict_modifiers` is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol, TypeAlias
+
+from fedmedlora.corpus.document import Document, Entity, Relation, Span
+from fedmedlora.corpus.windows import Window, sentence_windows
+from fedmedlora.markup.encode import Encoder, Request
+from fedmedlora.markup.grammar import TokenSpan
+
+OnDone: TypeAlias = Callable[[int], None]
+"""Called with the number of requests answered since the last call."""
+
+WINDOW_CHARACTERS = 600
+"""Longest sentence window, in code points."""
+
+
+class Answers(Protocol):
+    """Whatever answers requests; `decode.Decoder` is one."""
+
+    def decode(self, requests: Sequence[Request], on_done: OnDone | None = None) -> list[tuple[TokenSpan, ...]]:
+        """The marked spans of each request's source, in order."""
+        ...
+
+
+class Predicted(NamedTuple):
+    """Predicted documents in the order of the input, and what could not be asked (reason → count)."""
+
+    documents: list[Document]
+    dropped: Counter[str]
+
+
+class _Asked(NamedTuple):
+    document: int
+    window: Window
+    request: Request
+
+
+def predict_entities(
+    documents: Sequence[Document], encoder: Encoder, answers: Answers, on_done: OnDone | None = None
+) -> Predicted:
+    """The main entities of each document, for the labels that it is annotated with (all, when it names none)."""
+    dropped: Counter[str] = Counter()
+    asked: list[_Asked] = []
+    for number, document in enumerate(documents):
+        for window in sentence_windows(_bare(document), WINDOW_CHARACTERS).windows:
+            request = encoder.ner_request(window.document)
+            if request is not None and not _too_long(request, encoder, dropped):
+                asked.append(_Asked(number, window, request))
+    spans = answers.decode([item.request for item in asked], on_done)
+    found: list[list[tuple[str, Span]]] = [[] for _ in documents]
+    for item, marked in zip(asked, spans, strict=True):
+        for label, (start, end) in item.request.entities(marked):
+            found[item.document].append((label, (start + item.window.start, end + item.window.start)))
+    results = []
+    for document, entities in zip(documents, found, strict=True):
+        unique = sorted(set(entities), key=lambda item: (item[1], item[0]))
+        numbered = tuple(Entity(f"T{n}", label, (span,)) for n, (label, span) in enumerate(unique, start=1))
+        results.append(replace(_bare(document), entities=numbered))
+    return Predicted(results, dropped)
+
+
+def predict_modifiers(
+    documents: Sequence[Document], encoder: Encoder, answers: Answers, on_done: OnDone | None = None
+) -> Predicted:
+    """The modifiers of each document's main entities: those entities kept, modifiers and relations predicted.
+
+    Modifier entities and relations that a document brings along are ignored. A head that no single window holds cannot
+    be asked and is counted.
+    """
+    dropped: Counter[str] = Counter()
+    asked: list[_Asked] = []
+    for number, document in enumerate(documents):
+        asked += _modifier_requests(number, document, encoder, dropped)
+    spans = answers.decode([item.request for item in asked], on_done)
+    found: list[list[tuple[str, str, Span]]] = [[] for _ in documents]
+    for item, marked in zip(asked, spans, strict=True):
+        head = item.request.head
+        assert head is not None
+        for label, (start, end) in item.request.entities(marked):
+            found[item.document].append((head, label, (start + item.window.start, end + item.window.start)))
+    return Predicted(
+        [_with_relations(document, encoder, sorted(set(r))) for document, r in zip(documents, found, strict=True)], dropped
+    )
+
+
+def _modifier_requests(number: int, document: Document, encoder: Encoder, dropped: Counter[str]) -> list[_Asked]:
+    heads = tuple(entity for entity in document.entities if entity.type in encoder.labels.entity_types)
+    windows = sentence_windows(replace(document, entities=heads, relations=()), WINDOW_CHARACTERS).windows
+    asked = []
+    for window in windows:
+        for head in window.document.entities:
+            request = encoder.re_request(window.document, head)
+            if request is not None and not _too_long(request, encoder, dropped):
+                asked.append(_Asked(number, window, request))
+    held = sum(len(window.document.entities) for window in windows)
+    if held < len(heads):
+        dropped["re: entity across windows"] += len(heads) - held
+    return asked
+
+
+def _with_relations(document: Document, encoder: Encoder, found: Sequence[tuple[str, str, Span]]) -> Document:
+    heads = tuple(entity for entity in document.entities if entity.type in encoder.labels.entity_types)
+    taken = {entity.id for entity in heads}
+    tails: dict[tuple[str, Span], Entity] = {}
+    relations = []
+    for head, label, span in found:
+        tail = tails.get((label, span))
+        if tail is None:
+            name = f"M{len(tails) + 1}"
+            while name in taken:
+                name += "x"
+            taken.add(name)
+            tail = tails[label, span] = Entity(name, label, (span,))
+        relations.append(Relation(f"R{len(relations) + 1}", label, head, tail.id))
+    return replace(document, entities=(*heads, *tails.values()), relations=tuple(relations))
+
+
+def _bare(document: Document) -> Document:
+    return replace(document, entities=(), relations=())
+
+
+def _too_long(request: Request, encoder: Encoder, dropped: Counter[str]) -> bool:
+    """Whether prompt and a completion without tags exceed the limit; counted if so."""
+    if len(request.prompt) + len(request.source.ids) <= encoder.max_tokens:
+        return False
+    dropped[f"{request.task}: window longer than {encoder.max_tokens} tokens"] += 1
+    return True

@@ -1,0 +1,78 @@
+"""Numbers in words, rounded here and nowhere before, and several seeds' values in one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+DASH = "—"
+
+
+class Spread(NamedTuple):
+    """Values of one thing under several seeds; a value that is not defined is left out and counted.
+
+    `Spread.of([0.4, None, 0.6])` has mean 0.5, low 0.4, high 0.6, defined 2, total 3.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    defined: int
+    total: int
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Spread:
+        """Summarise. Mean, low and high are None when no value is defined."""
+        every = list(values)
+        known = [value for value in every if value is not None]
+        if not known:
+            return cls(None, None, None, 0, len(every))
+        return cls(math.fsum(known) / len(known), min(known), max(known), len(known), len(every))
+
+
+def decimal(value: float | None, places: int = 3) -> str:
+    """`decimal(0.4567)` is "0.457"; None is a dash, NaN and infinity are "not finite"."""
+    if value is None:
+        return DASH
+    return f"{value:,.{places}f}" if math.isfinite(value) else "not finite"
+
+
+def whole(value: float | None) -> str:
+    """`whole(1234567)` is "1,234,567"; None is a dash."""
+    return decimal(value, 0)
+
+
+def between(low: float | None, high: float | None) -> str:
+    """`between(0.41, 0.55)` is "0.410 to 0.550"; a dash when either end is not known."""
+    return DASH if low is None or high is None else f"{decimal(low)} to {decimal(high)}"
+
+
+def size(count: float | None) -> str:
+    """Bytes in decimal units: `size(1234567)` is "1.23 MB"."""
+    if count is None or not math.isfinite(count):
+        return decimal(count)
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = min(4, int(math.log10(count) + 1e-12) // 3)
+    return f"{count / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}" if power < 4 else f"{count / 1e12:,.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """`duration(83.24)` is "83.2 s", `duration(754)` is "12.6 min", `duration(7400)` is "2.06 h"."""
+    if seconds is None or not math.isfinite(seconds):
+        return decimal(seconds)
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
+
+
+def several(count: int, one: str, more: str | None = None) -> str:
+    """`several(1, "round")` is "1 round", `several(3, "round")` is "3 rounds"."""
+    return f"{whole(count)} {one if count == 1 else more or one + 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`listed(["a", "b", "c"])` is "a, b and c"."""
+    every = list(names)
+    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}" if every else DASH

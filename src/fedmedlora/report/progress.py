@@ -1,0 +1,151 @@
+"""What the study planned, what is there, and why a value is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from fedmedlora.report.numbers import several
+from fedmedlora.report.records import Plan, Run
+
+ARMS = {
+    "zero-shot": "Zero-shot",
+    "single-site": "Single-site",
+    "centralised": "Centralised",
+    "fedmedlora": "Fed-MedLoRA",
+    "fedmedlora-plus": "Fed-MedLoRA+",
+}
+FEDERATED = ("fedmedlora", "fedmedlora-plus")
+
+
+def arm_label(arm: str) -> str:
+    """The arm's name for readers; an arm that this version does not know keeps its own."""
+    return ARMS.get(arm, arm)
+
+
+def model_label(arm: str, trained_on: str) -> str:
+    """The arm, and for a single site's model the site."""
+    return f"{arm_label(arm)}: {trained_on}" if arm == "single-site" else arm_label(arm)
+
+
+def arms_of(run: Run) -> tuple[str, ...]:
+    """The known arms in their usual order, then whatever else was planned or recorded."""
+    planned = run.plan.arms if run.plan else ()
+    seen = {*planned, *(score.arm for score in run.scores), *(cost.arm for cost in run.costs)}
+    seen |= {one.arm for one in run.rounds}
+    return (*ARMS, *sorted(seen - ARMS.keys()))
+
+
+def arms_run(run: Run) -> tuple[str, ...]:
+    """The arms of which at least one record is there."""
+    seen = {score.arm for score in run.scores} | {cost.arm for cost in run.costs} | {one.arm for one in run.rounds}
+    return tuple(arm for arm in arms_of(run) if arm in seen)
+
+
+def sites_of(run: Run) -> tuple[str, ...]:
+    """Names of the sites in the study's order, then any other that was tested on."""
+    names = dict.fromkeys(site.name for site in run.info.sites)
+    names |= dict.fromkeys(run.plan.sites if run.plan else ())
+    names |= dict.fromkeys(sorted({score.test_site for score in run.scores}))
+    return tuple(names)
+
+
+def settings_of(run: Run) -> tuple[str, ...]:
+    """Settings in the study's order, then any other that was recorded; in-domain when there is none."""
+    planned = dict.fromkeys(run.plan.settings if run.plan else ())
+    return tuple(planned | dict.fromkeys(sorted({score.setting for score in run.scores}))) or ("in-domain",)
+
+
+def seeds_of(run: Run) -> tuple[int, ...]:
+    """Seeds in the study's order."""
+    return (run.plan.seeds if run.plan else ()) or run.info.seeds
+
+
+def documents_in(run: Run, site: str, part: str) -> int | None:
+    """Documents of a site's train, dev or test portion; None when run.json does not say."""
+    for one in run.info.sites:
+        if one.name == site and part in one.parts:
+            return one.parts[part].documents
+    return None
+
+
+def why_missing(run: Run, arm: str, test_site: str) -> str:
+    """Why there is no score of this arm on this site."""
+    if run.plan is not None and arm not in run.plan.arms:
+        return "not in this study"
+    if documents_in(run, test_site, "test") == 0:
+        return "no test documents"
+    return "not run yet" if run.plan is not None else "no record"
+
+
+class Progress(NamedTuple):
+    """Scores that are there out of those planned, and in words what is missing. planned: None without study.toml."""
+
+    done: int
+    planned: int | None
+    missing: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool | None:
+        """None when the plan is not known."""
+        return None if self.planned is None else not self.missing
+
+
+class _Wanted(NamedTuple):
+    setting: str
+    arm: str
+    seed: int | None
+    trained_on: str | None
+    test_site: str
+
+
+def progress(run: Run) -> Progress:
+    """Compare the records with the plan. Zero-shot needs one seed only: nothing in it is drawn."""
+    if run.plan is None:
+        return Progress(len(run.scores), None, ())
+    wanted = list(_wanted(run.plan, run))
+    there: set[_Wanted] = set()
+    for score in run.scores:
+        seed = None if score.arm == "zero-shot" else score.seed
+        trained_on = score.trained_on if score.arm == "single-site" else None
+        there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
+    missing = Counter(one.arm for one in wanted if one not in there)
+    lines = [f"{arm_label(arm)}: {several(missing[arm], 'score')} missing" for arm in run.plan.arms if missing[arm]]
+    lines += _unfinished_training(run.plan, run)
+    return Progress(len(wanted) - sum(missing.values()), len(wanted), tuple(lines))
+
+
+def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
+    tested = [site for site in plan.sites if documents_in(run, site, "test") != 0]
+    for setting in plan.settings or ("in-domain",):
+        for arm in plan.arms:
+            seeds: tuple[int | None, ...] = (None,) if arm == "zero-shot" else plan.seeds
+            for seed in seeds:
+                for trained_on in _models(plan, run, arm):
+                    yield from (_Wanted(setting, arm, seed, trained_on, site) for site in tested)
+
+
+def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
+    """One model for every site that has training documents in the arm single-site, else one for all."""
+    if arm != "single-site":
+        return [None]
+    return [site for site in plan.sites if documents_in(run, site, "train") != 0]
+
+
+def _unfinished_training(plan: Plan, run: Run) -> list[str]:
+    """Models whose cost was never written, with the rounds that are there."""
+    lines: list[str] = []
+    for arm in plan.arms:
+        for seed in plan.seeds if arm != "zero-shot" else ():
+            wanted = len(_models(plan, run, arm))
+            trained = len({cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)})
+            if trained >= wanted:
+                continue
+            if arm == "single-site":
+                lines.append(f"{arm_label(arm)}, seed {seed}: {trained} of {wanted} models trained")
+                continue
+            rounds = len({one.number for one in run.rounds if (one.arm, one.seed) == (arm, seed)})
+            of = f" of {plan.rounds}" if plan.rounds else ""
+            lines.append(f"{arm_label(arm)}, seed {seed}: training not finished, {rounds}{of} rounds recorded")
+    return lines

@@ -1,0 +1,169 @@
+"""What a run directory holds, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fedmedlora.scoring import TASKS, Interval, Mode, Task, TaskScores
+
+Cell: TypeAlias = tuple[Task, Mode]
+
+PARTS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One portion of a site's notes. examples: task → number of training examples; None: not recorded."""
+
+    documents: int
+    digest: str | None
+    examples: Mapping[str, int]
+    target_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One site of the study. dropped: reason → number of annotations or documents left out while reading."""
+
+    name: str
+    synthetic: bool
+    recipe: str | None
+    labels: tuple[str, ...]
+    parts: Mapping[str, Part]
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The base or the adapter: number of parameters and bytes."""
+
+    name: str | None
+    digest: str | None
+    parameters: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """The contents of run.json."""
+
+    name: str
+    command: str | None
+    started: str | None
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    base: Weights
+    adapter: Weights
+    seeds: tuple[int, ...]
+    sites: tuple[Site, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One adapter (or the base alone) on one site's test documents.
+
+    intervals: (task, mode) → 95 % interval of F1; empty when none was computed. passes, tokens, seconds: of decoding.
+    """
+
+    setting: str
+    arm: str
+    seed: int
+    trained_on: str
+    test_site: str
+    documents: int
+    tasks: Mapping[Task, TaskScores]
+    intervals: Mapping[Cell, Interval]
+    passes: float | None
+    tokens: float | None
+    seconds: float | None
+    adapter_digest: str | None
+
+    def f1(self, task: Task, mode: Mode) -> float | None:
+        """Micro F1; None when the task was not scored or has no gold and no prediction."""
+        if task not in self.tasks:
+            return None
+        scores = self.tasks[task]
+        return (scores.strict if mode == "strict" else scores.lenient).f1
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCost:
+    """What training one adapter took. Bytes: the coordinator's, over all sites; None where nothing is exchanged."""
+
+    setting: str
+    arm: str
+    seed: int
+    trained_on: str
+    seconds: float | None
+    target_tokens: int | None
+    steps: int | None
+    rounds: int | None
+    bytes_sent: int | None
+    bytes_received: int | None
+    full_model_bytes: int | None
+    adapter_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRound:
+    """One site in one round. Losses: nats per target token. refused: why its update was left out."""
+
+    loss: float | None
+    validation_loss: float | None
+    weight: float | None
+    target_tokens: int | None
+    steps: int | None
+    seconds: float | None
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of one arm. number: from 0. dev: site → F1 of the adapter after this round on its dev documents."""
+
+    arm: str
+    seed: int
+    trained_on: str
+    number: int
+    seconds: float | None
+    sites: Mapping[str, SiteRound]
+    dev: Mapping[str, Mapping[Cell, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What study.toml asked for."""
+
+    arms: tuple[str, ...]
+    settings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    sites: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    rounds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run directory.
+
+    folder: its name, without the path to it. study: text of study.toml; None, like `plan`, when the file is not there.
+    left_out: records that are not shown, reason → number.
+    """
+
+    folder: str
+    info: RunInfo
+    study: str | None
+    plan: Plan | None
+    scores: tuple[Score, ...]
+    costs: tuple[ArmCost, ...]
+    rounds: tuple[Round, ...]
+    left_out: Mapping[str, int]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The study's tasks; without a plan, those that were scored."""
+        if self.plan is not None:
+            return self.plan.tasks
+        return tuple(task for task in TASKS if any(task in score.tasks for score in self.scores))

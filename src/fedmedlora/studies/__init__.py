@@ -1,0 +1,1 @@
+"""A study's configuration comes in; trained adapters, records and predictions of every arm leave. Knows no HTML."""

@@ -1,0 +1,106 @@
+"""The cells of a study: arm × seed × what is trained on. Each is a federation, of one where nothing is federated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.config.models import ArmName, PlusConfig, StudyConfig, TrainingConfig
+from fedmedlora.errors import ConfigError
+from fedmedlora.training.loop import TrainSettings
+
+ALL = "all"
+NOTHING = "none"
+SOLO_RULE = "fedmedlora"
+"""The rule of a federation of one: its average is the site's own adapter, bit for bit."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to train and test.
+
+    trained_on: a site's name, "all", or "none". members: the sites of the federation and the notes that each holds;
+    empty for zero-shot, one pooled member for centralised.
+    """
+
+    arm: ArmName
+    seed: int
+    trained_on: str
+    members: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What identifies the cell's lines in the records."""
+        return (self.arm, self.seed, self.trained_on)
+
+    @property
+    def folder(self) -> str:
+        """Where the cell's files lie: ARM/SEED, and the site below it for an arm with one model a site."""
+        path = f"{self.arm}/{self.seed}"
+        return path if self.trained_on in (ALL, NOTHING) else f"{path}/{self.trained_on}"
+
+    @property
+    def federated(self) -> bool:
+        """Whether adapters travel between sites."""
+        return self.arm in ("fedmedlora", "fedmedlora-plus")
+
+
+def study_cells(config: StudyConfig) -> list[Cell]:
+    """Every cell, in the order in which it is run: seed by seed, arms as the study lists them."""
+    names = tuple(site.name for site in config.sites)
+    return [cell for seed in config.seeds for arm in config.arms for cell in _arm_cells(arm, seed, names)]
+
+
+def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
+    if arm == "zero-shot":
+        return [Cell(arm, seed, NOTHING, ())]
+    if arm == "single-site":
+        return [Cell(arm, seed, name, ((name, (name,)),)) for name in names]
+    if arm == "centralised":
+        return [Cell(arm, seed, ALL, ((ALL, names),))]
+    return [Cell(arm, seed, ALL, tuple((name, (name,)) for name in names))]
+
+
+def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
+    """The aggregation rule of a cell. Raises ConfigError for an unknown published variant."""
+    if cell.arm != "fedmedlora-plus":
+        return find_rule(SOLO_RULE)
+    rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau)
+    if not rule.needs_losses:
+        raise ConfigError(f"plus.rule = '{plus.rule}' does not weight by validation loss. Name a variant of fedmedlora-plus.")
+    return rule
+
+
+def cell_settings(cell: Cell, training: TrainingConfig) -> TrainSettings:
+    """Training settings of a cell. A model that is not averaged keeps AdamW's moments from round to round: it is one run."""
+    return TrainSettings(
+        lr=training.lr,
+        objective=training.objective,
+        epochs=training.epochs_per_round,
+        batch_size=training.batch_size,
+        gradient_accumulation=training.gradient_accumulation,
+        warmup_fraction=training.warmup_fraction,
+        weight_decay=training.weight_decay,
+        clip_norm_l2=training.clip_norm_l2,
+        bf16=training.bf16,
+        checkpointing=training.gradient_checkpointing,
+        keep_moments=not cell.federated or training.optimizer_state == "keep",
+    )
+
+
+def describe_cells(config: StudyConfig) -> list[str]:
+    """A line for each cell, for a dry run."""
+    lines = []
+    for cell in study_cells(config):
+        what = f"{cell.arm}, seed {cell.seed}"
+        if cell.trained_on != NOTHING:
+            what += f", trained on {cell.trained_on}, {config.rounds} rounds × {config.training.epochs_per_round} passes"
+        if cell.federated:
+            what += f", rule {cell_rule(cell, config.plus).name}"
+        lines.append(f"{what}, tested on {_listed([site.name for site in config.sites])}")
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,85 @@
+"""Score the adapter in the model on one site's documents, the way the paper does: NER over the text, RE given the entity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from fedmedlora.corpus.document import Document, Json
+from fedmedlora.corpus.formats import write_documents
+from fedmedlora.inference.decode import Decoder
+from fedmedlora.inference.predict import predict_entities, predict_modifiers
+from fedmedlora.markup.encode import Encoder, Task
+from fedmedlora.scoring.bootstrap import document_bootstrap
+from fedmedlora.scoring.counts import MODES
+from fedmedlora.scoring.score import Scores, score_documents
+
+OnAnswered = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of each task on one site's documents, what decoding cost, what could not be asked.
+
+    passes, tokens: of decoding. seconds: decoding and scoring.
+    """
+
+    scores: dict[Task, Scores]
+    documents: int
+    passes: int
+    tokens: int
+    seconds: float
+    dropped: dict[str, int]
+
+    def to_json(self) -> dict[str, Json]:
+        """`{"ner": …, "re": …, "documents": n}`, as `fedmedlora score --json` has it; a task not scored is left out."""
+        found: dict[str, Json] = {"documents": self.documents}
+        for task, scores in self.scores.items():
+            found[task] = scores.to_json()[task]
+        return found
+
+    def f1(self) -> dict[str, dict[str, float | None]]:
+        """Micro F1 by task and mode."""
+        return {task: {mode: getattr(scores.of(task), mode).f1 for mode in MODES} for task, scores in self.scores.items()}
+
+    def intervals(self, resamples: int, seed: int) -> dict[str, Json]:
+        """Document-bootstrap 95 % intervals of micro F1 by task and mode; empty when no resample is wanted."""
+        if not resamples:
+            return {}
+        return {
+            task: {
+                mode: document_bootstrap(scores, task, mode, seed=seed, resamples=resamples).to_json() for mode in MODES
+            }
+            for task, scores in self.scores.items()
+        }
+
+
+def evaluate(
+    documents: Sequence[Document],
+    encoder: Encoder,
+    decoder: Decoder,
+    tasks: Sequence[Task],
+    *,
+    predictions: Path | None = None,
+    on_answered: OnAnswered | None = None,
+) -> Evaluation:
+    """Decode and score documents with the adapter that is in the model.
+
+    predictions: a path without suffix; `.ner.jsonl` and `.re.jsonl` are written there. Those files hold note text, as every
+    canonical record does: they stay at the site.
+    """
+    started, passes, tokens = monotonic(), decoder.passes, decoder.tokens
+    scores: dict[Task, Scores] = {}
+    dropped: dict[str, int] = {}
+    for task in tasks:
+        predict = predict_entities if task == "ner" else predict_modifiers
+        predicted = predict(documents, encoder, decoder, on_answered)
+        scores[task] = score_documents(documents, predicted.documents, encoder.labels)
+        dropped.update(predicted.dropped)
+        if predictions is not None:
+            write_documents(predicted.documents, predictions.with_name(f"{predictions.name}.{task}.jsonl"), "jsonl")
+    return Evaluation(
+        scores, len(documents), decoder.passes - passes, decoder.tokens - tokens, monotonic() - started, dropped
+    )

@@ -1,0 +1,143 @@
+"""What all cells of a study share: one base in memory, its LoRA, the encoder, and every site's prepared examples."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedmedlora.adapters.base import load_base, use_threads
+from fedmedlora.adapters.lora import Adapted, attach_lora
+from fedmedlora.config.models import StudyConfig
+from fedmedlora.corpus.document import Document, Json
+from fedmedlora.corpus.labels import LabelSet
+from fedmedlora.errors import TrainingError
+from fedmedlora.inference.decode import Decoder, make_decoder
+from fedmedlora.markup.encode import Encoder, Example, Task
+from fedmedlora.record import machine, versions
+from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
+from fedmedlora.training.batch import Corpus, prepare
+from fedmedlora.training.examples import make_examples
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Loaded once for a whole study.
+
+    examples: by site, encoded training examples. validation: the coordinator's set for Fed-MedLoRA+, from dev parts
+    alone. dropped: what encoding could not hold, by site.
+    """
+
+    config: StudyConfig
+    labels: LabelSet
+    sites: Mapping[str, SiteNotes]
+    adapted: Adapted
+    encoder: Encoder
+    decoder: Decoder
+    examples: Mapping[str, Sequence[Example]]
+    validation: Corpus
+    dropped: Mapping[str, Mapping[str, int]]
+
+    def corpus(self, sites: Sequence[str]) -> Corpus:
+        """The training examples of some sites, together."""
+        return prepare([example for site in sites for example in self.examples[site]])
+
+    def documents(self, site: str, part: str) -> list[Document]:
+        """The dev or test documents of a site that the study looks at."""
+        evaluation = self.config.evaluation
+        most = evaluation.max_test_documents if part == "test" else evaluation.dev_documents
+        return sample_documents(self.sites[site].parts[part], most, seed=0)
+
+
+def load_resident(config: StudyConfig) -> Resident:
+    """Read the notes, then load the base: cheap mistakes are found before anything expensive.
+
+    Raises the corpus's, label set's and base model's errors, and TrainingError for a site without a training example.
+    """
+    use_threads(config.threads)
+    labels = load_labels(config)
+    notes = {site.name: site for site in load_sites(config, labels)}
+    training = config.training
+    base = load_base(config.base)
+    adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
+    encoder = Encoder(base.tokenizer, labels, "brief", training.max_tokens)
+    examples, dropped = {}, {}
+    for name, site in notes.items():
+        encoded = make_examples(
+            site.parts["train"], encoder, config.tasks, max_per_task=training.max_train_examples, seed=f"cap/{name}"
+        )
+        if not encoded.examples:
+            raise TrainingError(
+                f"site '{name}' has no training example among {len(site.parts['train'])} documents. "
+                "Check its labels, its recipe and max_tokens (`fedmedlora data check` shows what its notes hold)."
+            )
+        examples[name], dropped[name] = encoded.examples, dict(sorted(encoded.dropped.items()))
+    validation = prepare(_validation_examples(config, notes, encoder))
+    decoder = make_decoder(adapted, config.evaluation.batch_size)
+    return Resident(config, labels, notes, adapted, encoder, decoder, examples, validation, dropped)
+
+
+def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], encoder: Encoder) -> list[Example]:
+    """An even share of dev documents from every site that has some."""
+    if "fedmedlora-plus" not in config.arms:
+        return []
+    share = max(1, config.plus.validation_documents // len(notes))
+    found: list[Example] = []
+    for name, site in notes.items():
+        chosen = sample_documents(site.parts["dev"], share, seed=1)
+        found += make_examples(
+            chosen, encoder, config.tasks, max_per_task=config.plus.validation_examples, seed=f"validation/{name}"
+        ).examples
+    if not found:
+        raise TrainingError("Fed-MedLoRA+ needs validation examples, but no site has a dev document. Give a site a dev part.")
+    return found
+
+
+def describe_run(resident: Resident, command: str, started: str) -> dict[str, Json]:
+    """Everything that a table of this run rests on: versions, machine, base, data digests, counts. No path, no text."""
+    config, base = resident.config, resident.adapted.base
+    state = resident.adapted.fresh(0)
+    described: dict[str, object] = {
+        "name": config.name,
+        "command": command,
+        "started": started,
+        "versions": versions(),
+        "machine": {**machine(), "threads": use_threads(None)},
+        "seeds": list(config.seeds),
+        "base": {
+            "name": config.base,
+            "digest": base.digest,
+            "parameters": base.parameters - state.parameters,
+            "bytes": base_bytes(resident.adapted),
+        },
+        "adapter": {"parameters": state.parameters, "bytes": state.nbytes},
+        "sites": [_describe_site(resident, name) for name in resident.sites],
+    }
+    return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+
+
+def base_bytes(adapted: Adapted) -> int:
+    """Bytes of the base's weights in their stored precision, the adapter's left out."""
+    return sum(p.numel() * p.element_size() for p in adapted.base.model.parameters() if not p.requires_grad)
+
+
+def _describe_site(resident: Resident, name: str) -> dict[str, object]:
+    site = resident.sites[name]
+    config = resident.config.site(name)
+    parts: dict[str, dict[str, object]] = {}
+    for part, documents in site.parts.items():
+        looked_at = len(documents) if part == "train" else len(resident.documents(name, part))
+        parts[part] = {"documents": len(documents), "used": looked_at, "digest": site.digest(part)}
+    tasks: Counter[Task] = Counter(example.request.task for example in resident.examples[name])
+    parts["train"]["examples"] = dict(sorted(tasks.items()))
+    parts["train"]["target_tokens"] = sum(len(example.completion) for example in resident.examples[name])
+    dropped = {**site.dropped, **{f"training: {why}": count for why, count in resident.dropped[name].items()}}
+    return {
+        "name": name,
+        "synthetic": config.synthetic is not None,
+        "recipe": config.recipe,
+        "labels": list(site.labels or resident.labels.names),
+        "parts": parts,
+        "dropped": dropped,
+    }

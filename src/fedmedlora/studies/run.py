@@ -1,0 +1,271 @@
+"""Run a study: every cell trained as a federation, tested on every site, recorded; resumed where it was killed.
+
+A run directory holds `study.toml` (resolved), `run.json`, `records.jsonl`, `rounds.jsonl`, `adapters/`, `predictions/` and
+`state/` (checkpoints). What a line of the records says has been done is never done again; everything else is derived anew
+from checkpoints and seeds, so a resumed run ends with the same adapters, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
+from fedmedlora.config.models import StudyConfig
+from fedmedlora.config.study_file import study_toml
+from fedmedlora.corpus.document import Json
+from fedmedlora.errors import ConfigError
+from fedmedlora.federation.checkpoint import adapter_file, has_checkpoint
+from fedmedlora.federation.coordinator import run_federation
+from fedmedlora.federation.grid import in_process_grid
+from fedmedlora.federation.history import FederationResult, RoundRecord
+from fedmedlora.federation.plan import FederationPlan
+from fedmedlora.record import append_json_line, read_json_lines, write_atomic
+from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, study_cells
+from fedmedlora.studies.evaluate import evaluate
+from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
+from fedmedlora.studies.watch import Silent, Watcher
+from fedmedlora.training.contract import SiteTrainer
+from fedmedlora.training.loop import Progress, TrainSettings, autocast
+from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_to_scalars
+
+STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
+SETTING = "in-domain"
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run in progress: what is resident, where it writes, who watches."""
+
+    resident: Resident
+    out: Path
+    watcher: Watcher
+
+    @property
+    def config(self) -> StudyConfig:
+        """The study's configuration."""
+        return self.resident.config
+
+
+def run_study(
+    config: StudyConfig, out: Path, *, resume: bool = False, command: str = "", watcher: Watcher | None = None
+) -> Path:
+    """Run every cell of a study into the folder `out`; returns it.
+
+    command: how the run was started, for the record. Raises ConfigError when `out` holds a run and `resume` is False, or
+    holds another study; otherwise what `load_resident` and `run_federation` raise. A study that ended is left as it is.
+    """
+    watcher = watcher or Silent()
+    _check_folder(config, out, resume)
+    cells = study_cells(config)
+    for cell in cells:
+        cell_rule(cell, config.plus)
+    watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
+    resident = load_resident(config)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / STUDY_FILE, study_toml(config, out))
+    if not (out / RUN_FILE).exists():
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        write_atomic(out / RUN_FILE, json.dumps(describe_run(resident, command, started), indent=1, sort_keys=True) + "\n")
+    run = StudyRun(resident, out, watcher)
+    for number, cell in enumerate(cells, start=1):
+        watcher.note(f"[{number}/{len(cells)}] {cell.arm}, seed {cell.seed}, trained on {cell.trained_on}")
+        _run_cell(run, cell)
+    return out
+
+
+def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
+    if not (out / STUDY_FILE).exists():
+        return
+    if not resume:
+        raise ConfigError(f"{out}: this folder already holds a run. Add --resume to go on with it, or choose another --out.")
+    if (out / STUDY_FILE).read_text(encoding="utf-8") != study_toml(config, out):
+        raise ConfigError(
+            f"{out}: the run in this folder was started with another configuration (its {STUDY_FILE} differs). "
+            "Resume with the same study file and flags, or choose another --out."
+        )
+
+
+def _run_cell(run: StudyRun, cell: Cell) -> None:
+    """Train a cell unless its adapter is already recorded, then test it on the sites that have no record yet."""
+    records = list(read_json_lines(run.out / RECORDS_FILE))
+    arm = next((line for line in records if line["kind"] == "arm" and _key(line) == cell.key), None)
+    tested = {line["test_site"] for line in records if line["kind"] == "score" and _key(line) == cell.key}
+    if arm is not None and tested >= set(run.resident.sites):
+        return
+    if cell.members:
+        result = _train(run, cell)
+        state = result.state
+        _record_rounds(run, cell, result)
+    else:
+        result, state = None, run.resident.adapted.fresh(cell.seed)
+    save_state(state, run.out / "adapters" / cell.folder, run.config.base)
+    for site in run.resident.sites:
+        if site not in tested:
+            _test(run, cell, state, site)
+    if arm is None:
+        append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state, result))
+
+
+def _train(run: StudyRun, cell: Cell) -> FederationResult:
+    resident, config = run.resident, run.config
+    settings = cell_settings(cell, config.training)
+    folder = run.out / "state" / cell.folder
+    trainers: list[SiteTrainer] = [
+        LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
+        for name, notes in cell.members
+    ]
+    rule = cell_rule(cell, config.plus)
+    plan = FederationPlan(
+        tuple(name for name, _ in cell.members), rule, config.rounds, cell.seed, settings_to_scalars(settings)
+    )
+    return run_federation(
+        in_process_grid(trainers),
+        plan,
+        resident.adapted.fresh(cell.seed),
+        folder,
+        validator=make_validator(resident.adapted, resident.validation, settings) if rule.needs_losses else None,
+        resume=has_checkpoint(folder),
+        on_round=lambda record, state: _finish_round(run, cell, settings, record, state),
+    )
+
+
+def _step_watcher(run: StudyRun, name: str) -> "_Steps":
+    return _Steps(run.watcher, name)
+
+
+class _Steps:
+    """Passes a site's optimizer steps on as one stretch a round."""
+
+    def __init__(self, watcher: Watcher, name: str) -> None:
+        self._watcher, self._name = watcher, name
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.step == 1:
+            self._watcher.begin(f"training {self._name}", progress.steps)
+        self._watcher.advance(1, f"loss {progress.loss:.4f}")
+
+
+def _finish_round(
+    run: StudyRun, cell: Cell, settings: TrainSettings, record: RoundRecord, state: AdapterState
+) -> None:
+    losses = ", ".join(f"{site.site} {site.loss:.4f}" for site in record.sites if site.loss is not None)
+    run.watcher.note(
+        f"round {record.round + 1}/{run.config.rounds}: {record.seconds:.0f} s, training loss {losses}"
+        + (f", {(record.bytes_sent + record.bytes_received) / 1e6:.1f} MB exchanged" if cell.federated else "")
+    )
+    for site, reason in record.refused.items():
+        run.watcher.note(f"round {record.round + 1}: site '{site}' was left out: {reason}")
+    if run.config.evaluation.evaluate_dev_each_round:
+        _dev_scores(run, cell, record.round, state)
+
+
+def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterState | None = None) -> Json:
+    """F1 of a round's global adapter on every site's dev documents; computed once, then read from its file."""
+    folder = run.out / "state" / cell.folder
+    path = folder / f"dev-{round_number:04d}.json"
+    if path.exists():
+        found: Json = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    if state is None:
+        state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
+    run.resident.adapted.write(state)
+    scores: dict[str, object] = {}
+    for name in run.resident.sites:
+        documents = run.resident.documents(name, "dev")
+        if documents:
+            run.watcher.begin(f"dev of {name}", 0)
+            with autocast(run.config.training.bf16):
+                done = evaluate(documents, run.resident.encoder, run.resident.decoder, run.config.tasks)
+            scores[name] = done.f1()
+    write_atomic(path, json.dumps(scores, sort_keys=True) + "\n")
+    return json.loads(json.dumps(scores))  # type: ignore[no-any-return]
+
+
+def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str) -> None:
+    """Decode and score one site's test documents, and record it."""
+    resident, evaluation = run.resident, run.config.evaluation
+    resident.adapted.write(state)
+    documents = resident.documents(site, "test")
+    run.watcher.begin(f"testing on {site}", 0)
+    with autocast(run.config.training.bf16):
+        done = evaluate(
+            documents,
+            resident.encoder,
+            resident.decoder,
+            run.config.tasks,
+            predictions=run.out / "predictions" / cell.folder / site,
+            on_answered=lambda count: run.watcher.advance(count),
+        )
+    line: dict[str, object] = {
+        **_head("score", cell),
+        "test_site": site,
+        "documents": done.documents,
+        "scores": done.to_json(),
+        "intervals": done.intervals(evaluation.bootstrap_resamples, cell.seed),
+        "decode": {"passes": done.passes, "tokens": done.tokens, "seconds": round(done.seconds, 3)},
+        "dropped": done.dropped,
+        "adapter_digest": state.digest,
+    }
+    append_json_line(run.out / RECORDS_FILE, line)
+
+
+def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
+    """Append the cell's rounds that are not recorded yet, dev scores beside them."""
+    known = {(*_key(line), line["round"]) for line in read_json_lines(run.out / ROUNDS_FILE)}
+    for record in result.history:
+        if (*cell.key, record.round) in known:
+            continue
+        dev = _dev_scores(run, cell, record.round) if run.config.evaluation.evaluate_dev_each_round else {}
+        line = {
+            "arm": cell.arm,
+            "seed": cell.seed,
+            "trained_on": cell.trained_on,
+            "round": record.round,
+            "seconds": round(record.seconds, 3),
+            "adapter_digest": record.digest,
+            "bytes_sent": record.bytes_sent if cell.federated else None,
+            "bytes_received": record.bytes_received if cell.federated else None,
+            "sites": {
+                site.site: {
+                    "loss": site.loss,
+                    "validation_loss": site.validation_loss,
+                    "weight": site.weight,
+                    "target_tokens": site.trained_tokens,
+                    "steps": site.steps,
+                    "seconds": round(site.seconds, 3),
+                    "refused": site.reason,
+                }
+                for site in record.sites
+            },
+            "dev": dev,
+        }
+        append_json_line(run.out / ROUNDS_FILE, line)
+
+
+def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: FederationResult | None) -> dict[str, object]:
+    history = result.history if result is not None else ()
+    sites = [site for record in history for site in record.sites]
+    messages = 2 * sum(1 for site in sites if site.outcome != "absent")
+    return {
+        **_head("arm", cell),
+        "seconds": round(sum(record.seconds for record in history), 3),
+        "target_tokens": sum(site.trained_tokens for site in sites),
+        "steps": sum(site.steps for site in sites),
+        "rounds": len(history),
+        "bytes_sent": result.bytes_sent if result is not None and cell.federated else None,
+        "bytes_received": result.bytes_received if result is not None and cell.federated else None,
+        "full_model_bytes": messages * base_bytes(run.resident.adapted) if cell.federated else None,
+        "adapter_digest": state.digest,
+    }
+
+
+def _head(kind: str, cell: Cell) -> dict[str, object]:
+    return {"kind": kind, "setting": SETTING, "arm": cell.arm, "seed": cell.seed, "trained_on": cell.trained_on}
+
+
+def _key(line: Mapping[str, object]) -> tuple[object, object, object]:
+    return (line["arm"], line["seed"], line["trained_on"])

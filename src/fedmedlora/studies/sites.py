@@ -1,0 +1,126 @@
+"""A study's sites as documents: read, mapped, checked against the label set, divided; everything dropped is counted."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fedmedlora.config.models import FileSplit, PartFiles, SeededSplit, SiteConfig, StudyConfig
+from fedmedlora.corpus.check import validate_labels
+from fedmedlora.corpus.document import Document
+from fedmedlora.corpus.formats import read_documents
+from fedmedlora.corpus.jsonl import render_record
+from fedmedlora.corpus.labels import CLINICAL, LabelSet
+from fedmedlora.corpus.recipes import apply_recipe
+from fedmedlora.corpus.splits import PARTS, check_split, load_split_file, make_split, select_part
+from fedmedlora.corpus.synthetic import PROFILES, generate_notes
+from fedmedlora.errors import ConfigError, CorpusError, nearest
+from fedmedlora.record import digest_json
+
+
+@dataclass(frozen=True)
+class SiteNotes:
+    """One site's documents by part, and what reading and mapping dropped (reason → count)."""
+
+    name: str
+    parts: Mapping[str, tuple[Document, ...]]
+    dropped: Mapping[str, int]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that some document of the site is annotated for; empty means all."""
+        named = {label for part in self.parts.values() for document in part for label in document.labels or ()}
+        return tuple(sorted(named))
+
+    def digest(self, part: str) -> str:
+        """SHA-256 over a part's documents, text and annotations included."""
+        return digest_json([render_record(document) for document in self.parts[part]])
+
+
+def load_labels(config: StudyConfig) -> LabelSet:
+    """The study's label set. Raises LabelError when its file is not one."""
+    return CLINICAL if config.labels is None else LabelSet.from_toml(config.labels)
+
+
+def load_sites(config: StudyConfig, labels: LabelSet) -> list[SiteNotes]:
+    """Every site's notes, in the study's order, so that bad input is known before anything expensive starts.
+
+    Raises CorpusError naming site, file and document; ConfigError for an unknown recipe or profile.
+    """
+    return [_load(site, config, labels) for site in config.sites]
+
+
+def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
+    dropped: Counter[str] = Counter()
+    parts = _generated(site) if site.synthetic is not None else _read_parts(site, config, dropped)
+    if site.labels is not None:
+        parts = {part: [_narrow(document, site.labels, dropped) for document in held] for part, held in parts.items()}
+    for part, held in parts.items():
+        if not held and part != "dev":
+            raise CorpusError(f"site '{site.name}': the {part} part has no document. Check its path and split.")
+        validate_labels(held, labels)
+    return SiteNotes(site.name, {part: tuple(held) for part, held in parts.items()}, dict(sorted(dropped.items())))
+
+
+def _generated(site: SiteConfig) -> dict[str, list[Document]]:
+    notes = site.synthetic
+    assert notes is not None
+    profile = PROFILES.get(notes.profile)
+    if profile is None:
+        raise ConfigError(f"site '{site.name}': unknown profile '{notes.profile}': {nearest(notes.profile, PROFILES)}")
+    return {
+        "train": generate_notes(profile, notes.train, notes.seed, "train"),
+        "dev": generate_notes(profile, notes.dev, notes.seed, "dev"),
+        "test": generate_notes(profile, notes.test, notes.seed, "test"),
+    }
+
+
+def _read_parts(site: SiteConfig, config: StudyConfig, dropped: Counter[str]) -> dict[str, list[Document]]:
+    assert site.path is not None
+    if isinstance(site.split, PartFiles):
+        files = {part: site.path / getattr(site.split, part) for part in PARTS}
+        parts = {part: _read(site, path, dropped) for part, path in files.items()}
+        check_split({part: [document.id for document in held] for part, held in parts.items()}, where=f"site '{site.name}'")
+        return parts
+    documents = _read(site, site.path, dropped)
+    if isinstance(site.split, FileSplit):
+        split = load_split_file(site.split.path, site.split.key)
+    else:
+        share = site.split or SeededSplit()
+        split = make_split(documents, share.seed, (1 - share.dev - share.test, share.dev, share.test))
+    return {part: select_part(documents, split, part) if split.get(part) else [] for part in PARTS}
+
+
+def _read(site: SiteConfig, path: Path, dropped: Counter[str]) -> list[Document]:
+    read = read_documents(path, site.format)
+    dropped.update(read.dropped)
+    mapped = read if site.recipe is None else apply_recipe(site.recipe, read.documents)
+    if mapped is not read:
+        dropped.update(mapped.dropped)
+    return mapped.documents
+
+
+def _narrow(document: Document, labels: Sequence[str], dropped: Counter[str]) -> Document:
+    """The document as if annotated for these labels alone; what falls out is counted by label."""
+    wanted = set(labels) if document.labels is None else set(labels) & set(document.labels)
+    relations = tuple(relation for relation in document.relations if relation.type in wanted)
+    entities = tuple(entity for entity in document.entities if entity.type in wanted)
+    kept = {entity.id for entity in entities}
+    linked = tuple(relation for relation in relations if relation.head in kept and relation.tail in kept)
+    for entity in document.entities:
+        if entity.type not in wanted:
+            dropped[f"label {entity.type} is not annotated at this site"] += 1
+    return replace(document, entities=entities, relations=linked, labels=tuple(sorted(wanted)))
+
+
+def sample_documents(documents: Sequence[Document], most: int | None, seed: int) -> list[Document]:
+    """All documents, or a seeded `most` of them, in their order."""
+    if most is None or len(documents) <= most:
+        return list(documents)
+    picked = sorted(random.Random(f"documents/{seed}").sample(range(len(documents)), most))
+    return [documents[index] for index in picked]
+
+

@@ -1,0 +1,268 @@
+"""The optimisation itself: one stretch of AdamW steps on LoRA weights, its place in the federation's schedule, the loss.
+
+Deterministic by seed: order, dropout and the schedule follow from (seed, stream, step), never from what ran before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from time import monotonic
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fedmedlora.adapters.lora import Adapted
+from fedmedlora.adapters.readout import Readout, make_readout
+from fedmedlora.errors import TrainingError
+from fedmedlora.record import digest_bytes
+from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches
+from fedmedlora.training.objective import Objective, summed_loss
+
+_ADAM_BETAS = (0.9, 0.999)
+_ADAM_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a stretch of training runs.
+
+    lr: peak learning rate. epochs: passes over the examples in one round. batch_size: examples a forward pass;
+    gradient_accumulation: forward passes an optimizer step. warmup_fraction: share of the whole federation's steps.
+    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast. checkpointing: recompute activations.
+    keep_moments: carry AdamW's moments from round to round instead of starting each at zero.
+    """
+
+    lr: float = 2e-4
+    objective: Objective = "choice"
+    epochs: int = 2
+    batch_size: int = 4
+    gradient_accumulation: int = 1
+    warmup_fraction: float = 0.03
+    weight_decay: float = 0.0
+    clip_norm_l2: float = 1.0
+    bf16: bool = False
+    checkpointing: bool = False
+    keep_moments: bool = False
+
+    def steps(self, examples: int) -> int:
+        """Optimizer steps of one round over so many examples."""
+        batches = math.ceil(examples / self.batch_size)
+        return self.epochs * math.ceil(batches / self.gradient_accumulation)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up and one cosine to zero over the whole federation, not restarted each round.
+
+    first_step: steps already taken before this stretch. total_steps: of the whole federation at this site.
+    """
+
+    first_step: int
+    total_steps: int
+    warmup_fraction: float
+
+    def factor(self, local_step: int) -> float:
+        """Share of the peak rate at a step of this stretch, 0 to 1."""
+        step = self.first_step + local_step
+        warmup = max(1, round(self.warmup_fraction * self.total_steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        done = (step - warmup) / max(1, self.total_steps - warmup)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """AdamW's state between rounds: steps taken, first and second moments by tensor name, float32."""
+
+    step: int
+    first: Mapping[str, npt.NDArray[np.float32]]
+    second: Mapping[str, npt.NDArray[np.float32]]
+
+
+class Fit(NamedTuple):
+    """What a stretch of training did. loss: mean nats per target token over all steps. moments: None unless kept."""
+
+    steps: int
+    target_tokens: int
+    loss: float
+    seconds: float
+    moments: Moments | None
+
+
+class Progress(NamedTuple):
+    """Where a stretch of training stands, for a progress bar."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+class LossSum(NamedTuple):
+    """Summed loss in nats over so many target tokens."""
+
+    nats: float
+    target_tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Nats per target token."""
+        return self.nats / self.target_tokens
+
+
+def fit(
+    adapted: Adapted,
+    corpus: Corpus,
+    settings: TrainSettings,
+    schedule: Schedule,
+    *,
+    seed: str,
+    moments: Moments | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+) -> Fit:
+    """Train the adapter as it stands in the model, in place.
+
+    seed: decides order and dropout. Raises TrainingError when there is no example, or when a loss or gradient is not
+    finite; the adapter is then as it was after the last good step.
+    """
+    if not len(corpus):
+        raise TrainingError("there is no training example. Check the site's notes, labels and max_tokens.")
+    started = monotonic()
+    readout = make_readout(adapted.base.model)
+    optimizer = _optimizer(adapted, settings, moments)
+    steps = _steps(corpus, settings, seed)
+    nats, tokens = 0.0, 0
+    with _training_mode(adapted, settings), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_number(seed))
+        for number, step in enumerate(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * schedule.factor(number)
+            taken = _step(adapted, readout, corpus, step, settings, optimizer, number)
+            nats, tokens = nats + taken.nats, tokens + taken.target_tokens
+            if on_step is not None:
+                on_step(Progress(number + 1, len(steps), taken.mean))
+    kept = _moments(adapted, optimizer) if settings.keep_moments else None
+    return Fit(len(steps), tokens, nats / tokens, monotonic() - started, kept)
+
+
+def validation_loss(adapted: Adapted, corpus: Corpus, settings: TrainSettings, batch_size: int = 32) -> LossSum:
+    """The loss of the adapter as it stands over a set of examples, without dropout or gradient.
+
+    Raises TrainingError when the set is empty.
+    """
+    if not len(corpus):
+        raise TrainingError("there is no validation example. Give the coordinator at least one validation document.")
+    readout = make_readout(adapted.base.model)
+    order = sorted(range(len(corpus)), key=lambda index: (len(corpus.examples[index].ids), index))
+    nats = 0.0
+    with torch.inference_mode(), autocast(settings.bf16):
+        for first in range(0, len(order), batch_size):
+            batch = collate(corpus, order[first : first + batch_size], _pad_id(adapted), _device(adapted))
+            nats += float(summed_loss(readout, corpus, batch, settings.objective))
+    return LossSum(nats, corpus.target_tokens)
+
+
+def autocast(bf16: bool) -> AbstractContextManager[object]:
+    """bfloat16 autocast, or nothing."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.autocast(device, dtype=torch.bfloat16) if bf16 else nullcontext()
+
+
+def _steps(corpus: Corpus, settings: TrainSettings, seed: str) -> list[list[list[int]]]:
+    """Optimizer steps of the whole stretch, each a list of batches of example indices."""
+    lengths = [len(example.ids) for example in corpus.examples]
+    steps = []
+    for epoch in range(settings.epochs):
+        batches = epoch_batches(lengths, settings.batch_size, f"{seed}/epoch {epoch}")
+        size = settings.gradient_accumulation
+        steps += [batches[first : first + size] for first in range(0, len(batches), size)]
+    return steps
+
+
+def _step(
+    adapted: Adapted,
+    readout: Readout,
+    corpus: Corpus,
+    batches: list[list[int]],
+    settings: TrainSettings,
+    optimizer: torch.optim.Optimizer,
+    number: int,
+) -> LossSum:
+    """One optimizer step: gradients of the mean over all target tokens of its batches, checked, clipped, applied."""
+    collated = [collate(corpus, chosen, _pad_id(adapted), _device(adapted)) for chosen in batches]
+    tokens = sum(len(batch.targets) for batch in collated)
+    optimizer.zero_grad(set_to_none=True)
+    nats = sum(_backward(readout, corpus, batch, settings, tokens) for batch in collated)
+    norm = torch.nn.utils.clip_grad_norm_(adapted.parameters, settings.clip_norm_l2)
+    if not (math.isfinite(nats) and math.isfinite(float(norm))):
+        raise TrainingError(
+            f"step {number + 1}: the loss or its gradient is not finite (loss {nats / tokens}, gradient norm {float(norm)}). "
+            "Training stopped before the step was taken. Lower the learning rate, or turn bf16 off."
+        )
+    optimizer.step()
+    return LossSum(nats, tokens)
+
+
+def _backward(readout: Readout, corpus: Corpus, batch: Batch, settings: TrainSettings, tokens: int) -> float:
+    with autocast(settings.bf16):
+        loss = summed_loss(readout, corpus, batch, settings.objective)
+    (loss / tokens).backward()  # type: ignore[no-untyped-call]
+    return float(loss.detach())
+
+
+class _training_mode(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
+    """Dropout on, and checkpointing if asked, inside the block; evaluation mode after it, whatever happened."""
+
+    def __init__(self, adapted: Adapted, settings: TrainSettings) -> None:
+        self._model = adapted.base.model
+        self._checkpointing = settings.checkpointing
+
+    def __enter__(self) -> None:
+        self._model.train()
+        if self._checkpointing:
+            self._model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def __exit__(self, *_: object) -> None:
+        if self._checkpointing:
+            self._model.gradient_checkpointing_disable()
+        self._model.eval()
+
+
+def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
+    optimizer = torch.optim.AdamW(
+        adapted.parameters, lr=settings.lr, betas=_ADAM_BETAS, eps=_ADAM_EPSILON, weight_decay=settings.weight_decay
+    )
+    if moments is not None:
+        for name, parameter in adapted.named_parameters:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(moments.step)),
+                "exp_avg": torch.from_numpy(np.array(moments.first[name])).to(parameter.device),
+                "exp_avg_sq": torch.from_numpy(np.array(moments.second[name])).to(parameter.device),
+            }
+    return optimizer
+
+
+def _moments(adapted: Adapted, optimizer: torch.optim.AdamW) -> Moments:
+    found = {name: optimizer.state[parameter] for name, parameter in adapted.named_parameters}
+    step = max((int(state["step"]) for state in found.values() if state), default=0)
+    first = {name: state["exp_avg"].detach().cpu().numpy().copy() for name, state in found.items()}
+    second = {name: state["exp_avg_sq"].detach().cpu().numpy().copy() for name, state in found.items()}
+    return Moments(step, first, second)
+
+
+def _pad_id(adapted: Adapted) -> int:
+    return adapted.base.tokenizer.pad_id
+
+
+def _device(adapted: Adapted) -> torch.device:
+    return adapted.base.model.device
+
+
+def _number(seed: str) -> int:
+    """A 63-bit number from any string, the same on every machine."""
+    return int(digest_bytes(seed.encode("utf-8"))[:16], 16) >> 1

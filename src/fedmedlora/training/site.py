@@ -1,0 +1,141 @@
+"""One site's side of the federation, with a real model: register, and train a round from the global adapter.
+
+All sites of one process share one resident base; each round writes the global adapter in, trains, and reads it out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
+
+from fedmedlora.adapters.lora import Adapted
+from fedmedlora.adapters.state import AdapterState
+from fedmedlora.errors import AdapterError, ConfigError, nearest
+from fedmedlora.record import digest_bytes, digest_json, write_atomic
+from fedmedlora.training.batch import Corpus
+from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate, Validator
+from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, fit, validation_loss
+
+
+@dataclass(frozen=True)
+class LoraSiteTrainer:
+    """Trains one site's examples; satisfies `contract.SiteTrainer`.
+
+    memory: folder for what the site keeps between rounds (AdamW's moments); needed only when the settings keep them.
+    on_step: told of every optimizer step, for a progress bar.
+    """
+
+    site: str
+    adapted: Adapted
+    corpus: Corpus
+    memory: Path | None = None
+    on_step: Callable[[Progress], None] | None = None
+
+    def register(self) -> SiteRegistration:
+        """The site's examples and target tokens. Raises TrainingError when there are none."""
+        return SiteRegistration(
+            self.site,
+            target_tokens=self.corpus.target_tokens,
+            examples=len(self.corpus),
+            base_digest=self.adapted.base.digest,
+            data_digest=corpus_digest(self.corpus),
+        )
+
+    def run_round(self, state: AdapterState, plan: RoundPlan) -> SiteUpdate:
+        """Train from the global adapter; the same arguments give the same bits.
+
+        Raises AdapterError when the adapter is not of this base, TrainingError when the loss is not finite.
+        """
+        settings = settings_from_scalars(plan.settings)
+        self.adapted.write(state)
+        steps = settings.steps(len(self.corpus))
+        schedule = Schedule(plan.round * steps, plan.rounds * steps, settings.warmup_fraction)
+        seed = f"{plan.seed}/{self.site}/round {plan.round}"
+        moments = self._recall(plan) if settings.keep_moments and plan.round else None
+        done = fit(self.adapted, self.corpus, settings, schedule, seed=seed, moments=moments, on_step=self.on_step)
+        if done.moments is not None:
+            write_atomic(self._moments_file(plan.round), _moments_bytes(done.moments))
+        return SiteUpdate(
+            self.site,
+            plan.round,
+            self.adapted.read(),
+            target_tokens=done.target_tokens,
+            examples=len(self.corpus) * settings.epochs,
+            steps=done.steps,
+            loss=done.loss,
+            seconds=done.seconds,
+        )
+
+    def _moments_file(self, round_number: int) -> Path:
+        if self.memory is None:
+            raise ConfigError(
+                f"site '{self.site}': keeping AdamW's moments between rounds needs a folder. Give the site one, or set "
+                'optimizer_state = "reset".'
+            )
+        return self.memory / f"moments-{self.site}-{round_number}.safetensors"
+
+    def _recall(self, plan: RoundPlan) -> Moments:
+        path = self._moments_file(plan.round - 1)
+        try:
+            arrays = read_tensors(path.read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise AdapterError(
+                f"site '{self.site}', round {plan.round}: {path.name} is missing or damaged ({type(error).__name__}). "
+                "Resume from an earlier round, or start the federation again."
+            ) from error
+        first = {name[2:]: array for name, array in arrays.items() if name.startswith("1 ")}
+        second = {name[2:]: array for name, array in arrays.items() if name.startswith("2 ")}
+        return Moments(int(arrays["step"][0]), first, second)
+
+
+def make_validator(
+    adapted: Adapted, corpus: Corpus, settings: TrainSettings, batch_size: int = 32
+) -> Validator:
+    """The coordinator's judge: mean validation loss, nats per target token, of an adapter on the resident base."""
+
+    def judge(state: AdapterState) -> float:
+        adapted.write(state)
+        return validation_loss(adapted, corpus, settings, batch_size).mean
+
+    return judge
+
+
+def corpus_digest(corpus: Corpus) -> str:
+    """SHA-256 over all examples' token ids, in order."""
+    return digest_json([digest_bytes(np.ascontiguousarray(example.ids).tobytes()) for example in corpus.examples])
+
+
+def settings_to_scalars(settings: TrainSettings) -> dict[str, JsonScalar]:
+    """Settings as plain values for a round's plan."""
+    return dataclasses.asdict(settings)
+
+
+def settings_from_scalars(values: Mapping[str, JsonScalar]) -> TrainSettings:
+    """Settings out of a round's plan. Raises ConfigError on an unknown name or a value of the wrong type."""
+    defaults = dataclasses.asdict(TrainSettings())
+    checked: dict[str, JsonScalar] = {}
+    for name, value in values.items():
+        if name not in defaults:
+            raise ConfigError(f"training setting '{name}' is unknown: {nearest(name, defaults)}")
+        expected = type(defaults[name])
+        if expected is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not expected:
+            raise ConfigError(f"training setting '{name}': expected {expected.__name__}, got {json.dumps(value)}.")
+        checked[name] = value
+    return dataclasses.replace(TrainSettings(), **checked)  # type: ignore[arg-type]
+
+
+def _moments_bytes(moments: Moments) -> bytes:
+    arrays: dict[str, np.ndarray] = {"step": np.array([moments.step], dtype=np.int64)}
+    arrays.update({f"1 {name}": np.ascontiguousarray(array) for name, array in moments.first.items()})
+    arrays.update({f"2 {name}": np.ascontiguousarray(array) for name, array in moments.second.items()})
+    return write_tensors(arrays)

@@ -1,0 +1,99 @@
+"""The same federation on all three engines: one process, Ray, and a SuperLink with SuperNodes on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from numpy_sites import initial_state
+
+from fedmedlora.adapters.state import AdapterState
+from fedmedlora.aggregation.rules import find_rule
+from fedmedlora.errors import TrainingError
+from fedmedlora.federation.coordinator import run_federation
+from fedmedlora.federation.grid import in_process_grid
+from fedmedlora.federation.history import FederationResult
+from fedmedlora.federation.job import CoordinatorJob, Factory, SiteJob, write_coordinator_job, write_site_job
+from fedmedlora.federation.local import run_on_loopback
+from fedmedlora.federation.plan import FederationPlan
+from fedmedlora.federation.simulation import run_on_ray
+from fedmedlora.training.contract import SiteTrainer, Validator
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Federation:
+    """What the engines run: a plan, an adapter, a trainer factory with its arguments for each site, a validator."""
+
+    plan: FederationPlan
+    initial: AdapterState
+    trainer: str
+    sites: Mapping[str, dict[str, object]]
+    validator: Factory | None
+
+    def factory(self, site: str, folder: Path) -> Factory:
+        return Factory(self.trainer, {"site": site, "folder": str(folder), **self.sites[site]})
+
+    def jobs(self, folder: Path) -> tuple[Path, list[Path]]:
+        """Write the coordinator's job and the sites'."""
+        coordinator, sites = folder / "coordinator.json", []
+        write_coordinator_job(
+            coordinator, CoordinatorJob(self.plan, self.initial, folder / "out", self.validator, False)
+        )
+        for site in self.sites:
+            sites.append(folder / f"{site}.json")
+            write_site_job(sites[-1], SiteJob(site, self.factory(site, folder / site)))
+        return coordinator, sites
+
+    def in_process(self, folder: Path) -> FederationResult:
+        trainers = [cast(SiteTrainer, self.factory(site, folder / site).make()) for site in self.sites]
+        validator = None if self.validator is None else cast(Validator, self.validator.make())
+        return run_federation(in_process_grid(trainers), self.plan, self.initial, folder / "out", validator=validator)
+
+
+@pytest.fixture
+def numpy_federation(monkeypatch: pytest.MonkeyPatch) -> Federation:
+    """Two numpy sites, two rounds, Fed-MedLoRA+, so that the coordinator's validation runs too."""
+    # The processes that engines start find the trainer's module there.
+    monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=":")
+    plan = FederationPlan(("alpha", "be"), find_rule("fedmedlora-plus"), rounds=2, seed=11, settings={"lr": 0.01})
+    sites: dict[str, dict[str, object]] = {"alpha": {"tokens": 30}, "be": {"tokens": 11}}
+    validator = Factory("numpy_sites:make_validator", {"target": 2.5})
+    return Federation(plan, initial_state(), "numpy_sites:make_site", sites, validator)
+
+
+def assert_same(found: FederationResult, expected: FederationResult) -> None:
+    assert found.state.digest == expected.state.digest
+    assert [record.digest for record in found.history] == [record.digest for record in expected.history]
+    assert [record.weights for record in found.history] == [record.weights for record in expected.history]
+    assert found.registrations == expected.registrations
+    for ours, theirs in zip(found.history, expected.history, strict=True):
+        # Node and message ids differ in length between engines; everything else in a message is the same.
+        assert ours.bytes_sent == pytest.approx(theirs.bytes_sent, abs=600)
+        assert ours.bytes_received == pytest.approx(theirs.bytes_received, abs=600)
+
+
+def processes_of(folder: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_adapter(numpy_federation: Federation, tmp_path: Path) -> None:
+    expected = numpy_federation.in_process(tmp_path / "one")
+    coordinator, sites = numpy_federation.jobs(tmp_path / "ray")
+    assert_same(run_on_ray(coordinator, sites, tmp_path / "work", processors=2, timeout_s=120.0), expected)
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_superlink_with_two_supernodes_gives_the_same_adapter(numpy_federation: Federation, tmp_path: Path) -> None:
+    expected = numpy_federation.in_process(tmp_path / "one")
+    coordinator, sites = numpy_federation.jobs(tmp_path / "link")
+    assert_same(run_on_loopback(coordinator, sites, tmp_path / "flower", timeout_s=120.0), expected)
+    assert processes_of(tmp_path) == []
