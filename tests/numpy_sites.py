@@ -17,6 +17,7 @@ from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate
 BASE = "0" * 64
 SPEC = AdapterSpec(rank=2, alpha=4.0, targets=("q_proj",), base_digest=BASE)
 A, B = "q_proj.lora_A.weight", "q_proj.lora_B.weight"
+SECRET = "note text: Mr Smith has chest pain"
 
 
 def initial_state() -> AdapterState:
@@ -28,7 +29,8 @@ def initial_state() -> AdapterState:
 class NumpySite:
     """Gradient descent with momentum towards a target of the site's own, with noise from the seed.
 
-    The momentum lies in `folder`, keyed by the round after which it was saved, as the contract asks.
+    The momentum lies in `folder`, keyed by the round after which it was saved, as the contract asks. The setting "fail"
+    names a site that raises instead, with note text in the exception.
     """
 
     site: str
@@ -40,6 +42,8 @@ class NumpySite:
         return SiteRegistration(self.site, self.tokens, examples=3, base_digest=BASE, data_digest=self.site)
 
     def run_round(self, state: AdapterState, plan: RoundPlan) -> SiteUpdate:
+        if plan.settings.get("fail") == self.site:
+            raise ValueError(SECRET)
         noise = self._generator(plan)
         momentum = self._momentum(plan.round - 1, state)
         arrays = {name: array.copy() for name, array in state.arrays.items()}

@@ -1,4 +1,4 @@
-"""What makes a run traceable and crash-proof: atomic writes, digests, JSON lines, versions. Knows no corpus, no model."""
+"""What makes a run traceable and crash-proof: atomic writes, digests, JSON lines, versions. Knows no model."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
             except ValueError as error:
                 if not stripped.endswith(b"}"):
                     continue
-                raise InputError(f"{path}, line {number}: not JSON. Restore the file or start a new run directory.") from error
+                raise InputError(
+                    f"{path}, line {number}: not JSON. Restore the file or start a new run directory."
+                ) from error
             if isinstance(value, dict):
                 yield value
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
-from numpy_sites import initial_state
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rules import find_rule
-from fedmedlora.errors import TrainingError
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult
 from fedmedlora.federation.job import CoordinatorJob, Factory, SiteJob, write_coordinator_job, write_site_job
-from fedmedlora.federation.local import run_on_loopback
+from fedmedlora.federation.local import loopback
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.federation.simulation import run_on_ray
 from fedmedlora.training.contract import SiteTrainer, Validator
+from numpy_sites import initial_state
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -95,5 +94,15 @@ def test_ray_gives_the_same_adapter(numpy_federation: Federation, tmp_path: Path
 def test_a_superlink_with_two_supernodes_gives_the_same_adapter(numpy_federation: Federation, tmp_path: Path) -> None:
     expected = numpy_federation.in_process(tmp_path / "one")
     coordinator, sites = numpy_federation.jobs(tmp_path / "link")
-    assert_same(run_on_loopback(coordinator, sites, tmp_path / "flower", timeout_s=120.0), expected)
+    # The same SuperLink then serves a federation in which a site's library quotes a note in its exception.
+    plan = replace(numpy_federation.plan, rounds=1, settings={"lr": 0.01, "fail": "be"})
+    failing, _ = replace(numpy_federation, plan=plan).jobs(tmp_path / "failing")
+    with loopback(sites, tmp_path / "flower") as running:
+        assert_same(running.run(coordinator, timeout_s=120.0), expected)
+        result = running.run(failing, timeout_s=120.0)
+    assert result.history[0].refused == {"be": "ValueError"}
+    assert result.history[0].weights == {"alpha": 1.0}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"superlink.log", "supernode-1.log", "supernode-2.log", "submit.log"} <= {path.name for path in files}
+    assert [path for path in files if b"Smith" in path.read_bytes()] == []
     assert processes_of(tmp_path) == []

@@ -14,13 +14,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from numpy_sites import NumpySite, initial_state
-
 from fedmedlora.aggregation.rules import find_rule
 from fedmedlora.federation.coordinator import read_result, run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult
 from fedmedlora.federation.plan import FederationPlan, Timeouts
+from numpy_sites import NumpySite, initial_state
 
 ROUNDS = 2
 PLAN = FederationPlan(("alpha", "be"), find_rule("fedmedlora"), ROUNDS, 5, {"lr": 0.01}, timeouts=Timeouts(0.0))

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Message
-from numpy_sites import BASE, SPEC, A, B, NumpySite, initial_state, make_validator
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.aggregation.rules import find_rule
@@ -20,8 +19,7 @@ from fedmedlora.federation.grid import InProcessGrid, in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan, Timeouts
 from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate
-
-SECRET = "note text: Mr Smith has chest pain"
+from numpy_sites import BASE, SECRET, SPEC, A, B, NumpySite, initial_state, make_validator
 
 
 @dataclass(frozen=True)
@@ -320,7 +318,7 @@ def test_resume_ends_with_the_same_bits(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run_federation(in_process_grid(sites(folder)), plan, initial_state(), folder, on_round=stop_after_two)
     assert len(read_result(folder).history) == 2
-    with pytest.raises(ConfigError, match="a federation has begun here. Resume it"):
+    with pytest.raises(ConfigError, match=r"a federation has begun here\. Resume it"):
         run_federation(in_process_grid(sites(folder)), plan, initial_state(), folder)
     resumed = run_federation(
         in_process_grid(sites(folder)),
@@ -353,8 +351,8 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path: Path) -> None:
     other = AdapterState({A: np.zeros((2, 3), np.float32), B: np.zeros((3, 2), np.float32)}, SPEC)
     with pytest.raises(ConfigError, match="another initial adapter"):
         run_federation(in_process_grid(sites), plan, other, tmp_path, resume=True)
+    grid = in_process_grid([sites[0], Adder("b", 11, 5.0)])
     with pytest.raises(ConfigError, match="site 'b' now registers 1 examples with 11 target tokens"):
-        grid = in_process_grid([sites[0], Adder("b", 11, 5.0)])
         run_federation(grid, plan, initial_state(), tmp_path, resume=True)
     # Other waiting times do not change the result.
     patient = replace(plan, timeouts=Timeouts(0.0, 1.0, 1.0))
@@ -394,7 +392,7 @@ def test_a_damaged_checkpoint(tmp_path: Path, name: str, text: str, reason: str)
 def test_an_exchanged_adapter_is_noticed(tmp_path: Path) -> None:
     run(tmp_path, Adder("a", 1, 1.0))
     (tmp_path / "global-0001.safetensors").write_bytes((tmp_path / "global-0000.safetensors").read_bytes())
-    with pytest.raises(ConfigError, match="it is not the adapter that checkpoint.json names"):
+    with pytest.raises(ConfigError, match=r"it is not the adapter that checkpoint\.json names"):
         read_result(tmp_path)
 
 

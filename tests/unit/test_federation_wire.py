@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
-from flwr.common.serde import message_from_proto, message_to_proto, recorddict_from_proto, recorddict_to_proto
-from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.common.serde import message_to_proto, recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from numpy_sites import SPEC, A, B, initial_state
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.errors import MessageError, RefusedUpdateError, TrainingError
 from fedmedlora.federation import wire
 from fedmedlora.federation.grid import in_process_grid
+from fedmedlora.federation.measure import message_bytes
 from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate
+from numpy_sites import SPEC, A, B, initial_state
 
 UPDATE = SiteUpdate("a", 3, initial_state(), 40, 12, 4, 0.5, 1.25)
 PLAN = RoundPlan(3, 5, 7, {"lr": 0.1})
@@ -83,23 +83,34 @@ def test_registration_and_update_arrive_as_they_were_sent() -> None:
     wire.unpack_request(travelled(wire.pack_request()))
 
 
-def test_a_message_is_measured_as_it_is_serialised() -> None:
+@given(states, specs, st.text(max_size=200), st.binary(max_size=300))
+def test_a_message_is_measured_as_it_is_serialised(
+    found: dict[str, np.ndarray], spec: AdapterSpec, group: str, data: bytes
+) -> None:
     in_process_grid([])
-    message = Message(wire.pack_update(UPDATE), 5, wire.ROUND, group_id="1")
-    assert wire.message_bytes(message) == len(message_to_proto(message).SerializeToString())
-    bigger = replace(
-        UPDATE, state=AdapterState({A: np.ones((2, 103), np.float32), B: np.ones((3, 2), np.float32)}, SPEC)
-    )
+    content = wire.pack_round(AdapterState(found, spec), PLAN)
+    # Odd records too: no array, no key, no bytes, long bytes.
+    content["none"] = ArrayRecord()
+    content[""] = ArrayRecord({"": Array("float32", (), "numpy.ndarray", data), "é" * 100: Array("", (1, 0), "", b"")})
+    message = Message(content, 5, wire.ROUND, group_id=group)
+    assert message_bytes(message) == len(message_to_proto(message).SerializeToString())
+
+
+def test_the_size_of_a_message_grows_with_its_arrays() -> None:
+    in_process_grid([])
+    sizes = []
+    for columns in (3, 103):
+        arrays = {A: np.ones((2, columns), np.float32), B: np.ones((3, 2), np.float32)}
+        update = replace(UPDATE, state=AdapterState(arrays, SPEC))
+        sizes.append(message_bytes(Message(wire.pack_update(update), 5, wire.ROUND)))
     # 200 more float32 are 800 bytes; lengths and the array's own header may grow by a few.
-    grown = wire.message_bytes(Message(wire.pack_update(bigger), 5, wire.ROUND, group_id="1"))
-    assert 800 <= grown - wire.message_bytes(message) < 820
+    assert 800 <= sizes[1] - sizes[0] < 820
 
 
 def test_a_message_with_an_error_has_a_size_too() -> None:
     in_process_grid([])
     message = Message(Error(2, "why"), reply_to=Message(wire.pack_request(), 5, wire.REGISTER))
-    parsed = message_from_proto(ProtoMessage.FromString(message_to_proto(message).SerializeToString()))
-    assert wire.message_bytes(parsed) > 0
+    assert message_bytes(message) == len(message_to_proto(message).SerializeToString())
 
 
 @pytest.mark.parametrize("lacking", ["update", "metrics", "adapter", "spec"])

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from fedmedlora.corpus.document import Span
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
 from fedmedlora.record import digest_bytes, digest_json
 
@@ -43,7 +42,7 @@ class FastTokenizer:
         """A token to fill batches with; the end token where the tokenizer has no padding token."""
         return int(self.hub.pad_token_id if self.hub.pad_token_id is not None else self.hub.eos_token_id)
 
-    def tokens(self, text: str) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+    def tokens(self, text: str) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
         """Token ids and their character offsets, nothing added."""
         found = self.hub(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return tuple(found["input_ids"]), tuple((start, end) for start, end in found["offset_mapping"])
@@ -86,7 +85,9 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
     where = str(bundled_path()) if name == BUNDLED else name
     folder = Path(where)
     if _looks_like_path(where) and not folder.is_dir():
-        raise BaseModelError(f"base model '{name}': no such folder. Give a folder with config.json, weights and tokenizer.")
+        raise BaseModelError(
+            f"base model '{name}': no such folder. Give a folder with config.json, weights and tokenizer."
+        )
     tokenizer = _load_tokenizer(name, where)
     try:
         config = AutoConfig.from_pretrained(where)
@@ -96,7 +97,9 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
             f"base model '{name}': cannot be loaded as a causal language model ({type(error).__name__}). "
             "Expected config.json and safetensors weights of a model that AutoModelForCausalLM knows."
         ) from error
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    embeddings = model.get_input_embeddings().weight
+    assert isinstance(embeddings, torch.Tensor)
+    vocabulary = embeddings.shape[0]
     if len(tokenizer.hub) > vocabulary:
         raise BaseModelError(
             f"base model '{name}': the tokenizer has {len(tokenizer.hub)} tokens but the model only {vocabulary}. "
@@ -117,17 +120,22 @@ def _load_tokenizer(name: str, where: str) -> FastTokenizer:
         ) from error
     if not tokenizer.is_fast:
         raise BaseModelError(
-            f"base model '{name}': its tokenizer gives no character offsets. Use one with a tokenizer.json (fast tokenizer)."
+            f"base model '{name}': its tokenizer gives no character offsets. "
+            "Use one with a tokenizer.json (fast tokenizer)."
         )
     if tokenizer.eos_token_id is None:
-        raise BaseModelError(f"base model '{name}': its tokenizer names no end token (eos_token). Add one to its config.")
+        raise BaseModelError(
+            f"base model '{name}': its tokenizer names no end token (eos_token). Add one to its config."
+        )
     if not tokenizer("probe", add_special_tokens=False).input_ids:
-        raise BaseModelError(f"base model '{name}': its tokenizer turns text into nothing. Put its tokenizer.json back.")
+        raise BaseModelError(
+            f"base model '{name}': its tokenizer turns text into nothing. Put its tokenizer.json back."
+        )
     return FastTokenizer(tokenizer)
 
 
 def model_digest(model: PreTrainedModel) -> str:
-    """SHA-256 over architecture and weights; the same wherever and however the model was loaded at its own precision."""
+    """SHA-256 over architecture and weights; the same wherever a model was loaded at its own precision."""
     config = {key: value for key, value in model.config.to_dict().items() if key not in _RUNTIME_KEYS}
     parts = [digest_json(json.loads(json.dumps(config, default=str)))]
     for key, tensor in sorted(model.state_dict().items()):

@@ -1,4 +1,4 @@
-"""LoRA on a frozen base: attach it, read it out as an AdapterState, write one in. Through PEFT, so any PEFT program loads it."""
+"""LoRA on a frozen base: attach it, read it out as an AdapterState, write one in. PEFT's, so any PEFT program loads it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Adapted:
                 parameter.copy_(torch.from_numpy(np.array(state.arrays[name])))
 
     def fresh(self, seed: int) -> AdapterState:
-        """An untrained adapter: every A Kaiming-uniform by `seed`, every B zero, so that the model is still the base."""
+        """An untrained adapter: every A Kaiming-uniform by `seed`, every B zero, so the model is still the base."""
         generator = torch.Generator().manual_seed(seed)
         arrays = {}
         for name, parameter in self.named_parameters:
@@ -91,11 +91,17 @@ def attach_lora(base: Base, *, rank: int = 16, alpha: float = 64.0, dropout: flo
         raise BaseModelError(f"base model '{base.name}' already carries a LoRA. Load the base afresh.")
     targets = linear_targets(base.model)
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), bias="none", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT annotates an integer and only ever divides by the rank
+        lora_dropout=dropout,
+        target_modules=list(targets),
+        bias="none",
+        task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # PEFT sets fan_in_fan_out for GPT-2's Conv1D by itself and says so; Transformers deprecates an attribute PEFT reads.
+        # PEFT sets fan_in_fan_out for GPT-2's Conv1D by itself and says so.
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+        # Transformers deprecates an attribute that PEFT reads.
         warnings.filterwarnings("ignore", category=FutureWarning)
         model = get_peft_model(base.model, config)
     for parameter in model.parameters():

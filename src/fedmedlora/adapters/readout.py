@@ -49,7 +49,11 @@ class Readout:
         """Run the blocks. ids: [rows, columns]; mask as Transformers takes it; cache grows by the columns."""
         blocks = self.model.base_model
         out = blocks(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=cache is not None
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
         )
         return Hidden(out.last_hidden_state, cache)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from fedmedlora.errors import CorpusError
 
 Span: TypeAlias = tuple[int, int]
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """Which labels exist, and which modifier may attach to which entity. Data, not code: a TOML file replaces it.
 
-    [entities.problem]
-    description = "a symptom, sign, finding, diagnosis or disease"
-    modifiers = ["severity", "negation"]
+[entities.problem]
+description = "a symptom, sign, finding, diagnosis or disease"
+modifiers = ["severity", "negation"]
 
-    [modifiers.severity]
-    description = "how severe it is"
+[modifiers.severity]
+description = "how severe it is"
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class LabelSet:
             raise LabelError("the label set has no entity type. Add at least one [entities.NAME] table.")
         for name in (*self.modifiers, *self.modifier_types):
             if not _NAME.fullmatch(name):
-                raise LabelError(f"label '{name}': expected lower-case letters, digits and '_', beginning with a letter.")
+                raise LabelError(
+                    f"label '{name}': expected lower-case letters, digits and '_', beginning with a letter."
+                )
         both = set(self.modifiers) & set(self.modifier_types)
         if both:
             raise LabelError(f"{sorted(both)} are both entity and modifier types. Give them different names.")

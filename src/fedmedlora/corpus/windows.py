@@ -19,6 +19,9 @@ from typing import NamedTuple
 from fedmedlora.corpus.document import Document, Entity, Relation, Span
 from fedmedlora.errors import CorpusError
 
+WINDOW_CHARACTERS = 600
+"""Longest sentence window, in code points: one number, so that training and prediction cut alike."""
+
 ENTITY_CUT = "entity cut by window"
 RELATION_ACROSS = "relation across windows"
 RELATION_OF_CUT = "relation of a cut entity"
@@ -67,7 +70,7 @@ class WindowResult(NamedTuple):
 
 
 def sentence_windows(
-    document: Document, max_characters: int = 600, *, keep_entities_whole: bool = False
+    document: Document, max_characters: int = WINDOW_CHARACTERS, *, keep_entities_whole: bool = False
 ) -> WindowResult:
     """Cut a document into sentence windows of at most `max_characters` code points.
 

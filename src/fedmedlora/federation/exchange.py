@@ -11,7 +11,7 @@ from flwr.app import Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
-from fedmedlora.federation.wire import message_bytes
+from fedmedlora.federation.measure import message_bytes
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0

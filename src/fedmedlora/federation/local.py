@@ -73,14 +73,18 @@ def loopback(site_jobs: Sequence[Path], work: Path) -> Iterator[Loopback]:
     link_port, *node_ports = _free_ports(1 + len(site_jobs))
     link = ["flower-superlink", "--insecure", "--host", _HOST, "--port", str(link_port)]
     link.append("--disable-runtime-dependency-installation")
+    nodes = [_supernode(link_port, port, job) for port, job in zip(node_ports, site_jobs, strict=True)]
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(started(link, work, "superlink"))
         _wait_for_port(link_port, process, work)
-        for place, (job, port) in enumerate(zip(site_jobs, node_ports, strict=True), start=1):
-            node = ["flower-supernode", "--insecure", "--superlink", f"{_HOST}:{link_port}", "--host", _HOST]
-            node += ["--port", str(port), "--node-config", f"{SITE_KEY}={_toml_text(str(job.absolute()))}"]
+        for place, node in enumerate(nodes, start=1):
             stack.enter_context(started(node, work, f"supernode-{place}"))
         yield Loopback(work, link_port)
+
+
+def _supernode(link_port: int, port: int, job: Path) -> list[str]:
+    command = ["flower-supernode", "--insecure", "--superlink", f"{_HOST}:{link_port}", "--host", _HOST]
+    return [*command, "--port", str(port), "--node-config", f"{SITE_KEY}={_toml_text(str(job.absolute()))}"]
 
 
 def write_app_folder(folder: Path, coordinator_job: Path) -> Path:

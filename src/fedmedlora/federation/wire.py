@@ -1,4 +1,4 @@
-"""What coordinator and site say to each other, as Flower records, and how many bytes it took.
+"""What coordinator and site say to each other, as Flower records.
 
 Two exchanges: `query.register` (nothing → registration) and `train.round` (adapter and plan → adapter and counts). A
 site that cannot answer sends a failure instead. Nothing that a message holds is trusted: names, types, shapes and
@@ -17,8 +17,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.common.serde import message_to_proto
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.aggregation.checks import check_arrays
@@ -48,11 +47,6 @@ class SiteFailure(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind
-
-
-def message_bytes(message: Message) -> int:
-    """Size of a message, metadata included, as serialised protobuf."""
-    return int(message_to_proto(message).ByteSize())
 
 
 def pack_request() -> RecordDict:

@@ -1,1 +1,1 @@
-"""Documents and an adapted model come in, documents with entities and relations leave. Knows no training, no federation."""
+"""Documents and an adapted model come in, documents with entities and relations leave. Knows no training."""

@@ -1,9 +1,9 @@
 """Span-constrained greedy decoding that jumps: the source can only be copied or tagged.
 
 At every step the grammar leaves the next source token and a few tags. One forward pass over "everything still to copy"
-scores all those steps at once; decoding accepts copies up to the first place where a tag scores higher, puts that tag in
-and goes on from there. The result equals taking the best allowed token one at a time (ties go to the copy, then to the
-lowest token id), in about 1 + 2·(entities) passes instead of one a token.
+scores all those steps at once; decoding accepts copies up to the first place where a tag scores higher, puts that tag
+in and goes on from there. The result equals taking the best allowed token one at a time (ties go to the copy, then to
+the lowest token id), in about 1 + 2·(entities) passes instead of one a token.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.readout import Readout, make_readout
@@ -129,13 +130,15 @@ class Decoder:
             active = [active[number] for number in going]
 
     def _read(self, rows: Sequence[_Row], cache: DynamicCache | None) -> list[Tensor]:
-        """Feed every row; returns, for each, the states that its choices are made from. [needed, width]"""
+        """Feed every row; returns, for each, the states that its choices are made from: [needed, width]."""
         feeds = [row.feed for row in rows]
         width = max(len(feed) for feed in feeds)
         device = self.readout.weight.device
         pad = self.adapted.base.tokenizer.pad_id
         ids = torch.tensor([feed + [pad] * (width - len(feed)) for feed in feeds], device=device)
-        positions = torch.tensor([row.cached for row in rows], device=device)[:, None] + torch.arange(width, device=device)
+        positions = torch.tensor([row.cached for row in rows], device=device)[:, None] + torch.arange(
+            width, device=device
+        )
         if cache is None:
             lengths = torch.tensor([len(feed) for feed in feeds], device=device)
             mask = (torch.arange(width, device=device)[None] < lengths[:, None]).long()
@@ -145,9 +148,7 @@ class Decoder:
         states = self.readout.hidden(ids, mask=mask, positions=positions, cache=cache).states
         self.tokens += sum(len(feed) for feed in feeds)
         self.passes += len(rows)
-        return [
-            states[number, row.lead - 1 : row.lead - 1 + row.outlook.needed] for number, row in enumerate(rows)
-        ]
+        return [states[number, row.lead - 1 : row.lead - 1 + row.outlook.needed] for number, row in enumerate(rows)]
 
     def _pick(self, rows: Sequence[_Row], states: Sequence[Tensor]) -> list[list[int]]:
         """The best allowed token at each needed choice of each row."""
@@ -222,7 +223,10 @@ def _needed(row: _Row) -> tuple[Choice, ...]:
 
 
 def _mask(rows: Sequence[_Row], past: int, width: int, device: torch.device) -> Tensor:
-    """True where a fed token may look: its row's cached tokens, and the fed ones up to itself. [rows, 1, width, past + width]"""
+    """True where a fed token may look: its row's cached tokens, and the fed ones up to itself.
+
+    Shape [rows, 1, width, past + width].
+    """
     cached = torch.tensor([row.cached for row in rows], device=device)
     old = torch.arange(past, device=device)[None] < cached[:, None]
     new = torch.ones(width, width, dtype=torch.bool, device=device).tril()
@@ -240,7 +244,9 @@ def _as_attention(mask: Tensor, readout: Readout) -> Tensor:
 
 def _compact(cache: DynamicCache, going: Sequence[int], cached: Sequence[int], added: Sequence[int]) -> None:
     """Keep the rows that go on, and of each its old tokens and the first `added` of the new, moved to the left."""
-    device = cache.layers[0].keys.device
+    layers = _plain_layers(cache)
+    assert layers is not None
+    device = layers[0].keys.device
     past = max(cached)
     lengths = [cached[row] + added[row] for row in going]
     index = torch.zeros(len(going), max(lengths), dtype=torch.long)
@@ -249,7 +255,7 @@ def _compact(cache: DynamicCache, going: Sequence[int], cached: Sequence[int], a
         index[number, cached[row] : lengths[number]] = torch.arange(past, past + added[row])
     index = index.to(device)
     rows = torch.tensor(going, device=device)[:, None]
-    for layer in cache.layers:
+    for layer in layers:
         layer.keys = layer.keys.transpose(1, 2)[rows, index].transpose(1, 2)
         layer.values = layer.values.transpose(1, 2)[rows, index].transpose(1, 2)
 
@@ -269,10 +275,16 @@ def _cache_is_exact(readout: Readout) -> bool:
         cache = DynamicCache()
         try:
             first = readout.hidden(
-                ids[:, :half], mask=_as_attention(causal[..., :half, :half], readout), positions=positions[:, :half], cache=cache
+                ids[:, :half],
+                mask=_as_attention(causal[..., :half, :half], readout),
+                positions=positions[:, :half],
+                cache=cache,
             ).states
             second = readout.hidden(
-                ids[:, half:], mask=_as_attention(causal[..., half:, :], readout), positions=positions[:, half:], cache=cache
+                ids[:, half:],
+                mask=_as_attention(causal[..., half:, :], readout),
+                positions=positions[:, half:],
+                cache=cache,
             ).states
         except (TypeError, ValueError, RuntimeError, AttributeError):
             return False

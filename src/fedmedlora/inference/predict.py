@@ -12,15 +12,12 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeAlias
 
 from fedmedlora.corpus.document import Document, Entity, Relation, Span
-from fedmedlora.corpus.windows import Window, sentence_windows
+from fedmedlora.corpus.windows import WINDOW_CHARACTERS, Window, sentence_windows
 from fedmedlora.markup.encode import Encoder, Request
 from fedmedlora.markup.grammar import TokenSpan
 
 OnDone: TypeAlias = Callable[[int], None]
 """Called with the number of requests answered since the last call."""
-
-WINDOW_CHARACTERS = 600
-"""Longest sentence window, in code points."""
 
 
 class Answers(Protocol):
@@ -88,7 +85,8 @@ def predict_modifiers(
         for label, (start, end) in item.request.entities(marked):
             found[item.document].append((head, label, (start + item.window.start, end + item.window.start)))
     return Predicted(
-        [_with_relations(document, encoder, sorted(set(r))) for document, r in zip(documents, found, strict=True)], dropped
+        [_with_relations(document, encoder, sorted(set(r))) for document, r in zip(documents, found, strict=True)],
+        dropped,
     )
 
 
@@ -111,7 +109,7 @@ def _with_relations(document: Document, encoder: Encoder, found: Sequence[tuple[
     heads = tuple(entity for entity in document.entities if entity.type in encoder.labels.entity_types)
     taken = {entity.id for entity in heads}
     tails: dict[tuple[str, Span], Entity] = {}
-    relations = []
+    relations: list[Relation] = []
     for head, label, span in found:
         tail = tails.get((label, span))
         if tail is None:

@@ -1,7 +1,7 @@
 """From a window of a note to token ids, and from token spans back to character spans.
 
-The source is tokenised once, whole; tags go in between its tokens, so training sees exactly the tokens that decoding will
-see. An entity covers every token that it overlaps. Knows tokenizers by protocol only; loads no model library.
+The source is tokenised once, whole; tags go in between its tokens, so training sees exactly the tokens that decoding
+will see. An entity covers every token that it overlaps. Knows tokenizers by protocol only; loads no model library.
 """
 
 from __future__ import annotations

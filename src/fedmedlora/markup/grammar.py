@@ -1,12 +1,12 @@
 """What a span-format completion may say next: the source's next token, or a tag that is legal here.
 
-A completion copies the source and puts tags in. `SpanGrammar` follows it token by token and answers, at every step, which
-tokens are allowed. The decoder picks among them, and the `choice` objective trains exactly that pick. Tags may be one
-token or many, in any tokenizer. When a tag begins with the very token that is to be copied next, both readings are kept
-until a later token settles it; a reading that copies wins a tie that nothing settles.
+A completion copies the source and puts tags in. `SpanGrammar` follows it token by token and answers, at every step,
+which tokens are allowed. The decoder picks among them, and the `choice` objective trains exactly that pick. Tags may be
+one token or many, in any tokenizer. When a tag begins with the very token that is to be copied next, both readings are
+kept until a later token settles it; a reading that copies wins a tie that nothing settles.
 
-Rules: a tag opens only before a token that is still to be copied and never more than `max_depth` deep; the tag opened last
-closes first, after at least one copied token; the end comes when everything is copied and closed.
+Rules: a tag opens only before a token that is still to be copied and never more than `max_depth` deep; the tag opened
+last closes first, after at least one copied token; the end comes when everything is copied and closed.
 """
 
 from __future__ import annotations

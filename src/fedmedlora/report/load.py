@@ -12,6 +12,7 @@ from typing import TypeVar
 from fedmedlora.errors import InputError
 from fedmedlora.record import read_json_lines
 from fedmedlora.report.fields import Fields
+from fedmedlora.report.progress import ARMS
 from fedmedlora.report.records import (
     ArmCost,
     Cell,
@@ -25,7 +26,7 @@ from fedmedlora.report.records import (
     SiteRound,
     Weights,
 )
-from fedmedlora.scoring import MODES, TASKS, Count, Counts, Interval, Mode, Task, TaskScores
+from fedmedlora.scoring import MODES, TASKS, Count, Counts, Interval, Mode, TaskScores
 
 _Record = TypeVar("_Record")
 
@@ -131,7 +132,7 @@ def _plan(text: str, path: Path) -> Plan:
         raise InputError(f"{path}: not readable as TOML ({error}). Restore the file.") from error
     tasks = fields.texts("tasks")
     return Plan(
-        arms=fields.texts("arms"),
+        arms=fields.texts("arms") or tuple(ARMS),
         settings=fields.texts("settings"),
         seeds=fields.wholes("seeds"),
         sites=tuple(site.text("name") for site in fields.list_of_tables("sites")),
@@ -163,6 +164,7 @@ def _site(fields: Fields) -> Site:
 def _part(fields: Fields) -> Part:
     return Part(
         documents=fields.whole("documents"),
+        used=fields.whole_or_none("used"),
         digest=fields.text_or_none("digest"),
         examples=fields.table("examples").counts(),
         target_tokens=fields.whole_or_none("target_tokens"),
@@ -183,6 +185,7 @@ def _score(fields: Fields) -> Score:
         passes=decode.number_or_none("passes"),
         tokens=decode.number_or_none("tokens"),
         seconds=decode.number_or_none("seconds"),
+        dropped=fields.table("dropped").counts(),
         adapter_digest=fields.text_or_none("adapter_digest"),
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 DASH = "—"
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+_TURNS = (1000, 999.5)  # bytes are whole; of the others 999.5 would show as 1,000
 
 
 class Spread(NamedTuple):
@@ -52,10 +54,11 @@ def size(count: float | None) -> str:
     """Bytes in decimal units: `size(1234567)` is "1.23 MB"."""
     if count is None or not math.isfinite(count):
         return decimal(count)
-    if count < 1000:
-        return f"{count:.0f} B"
-    power = min(4, int(math.log10(count) + 1e-12) // 3)
-    return f"{count / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}" if power < 4 else f"{count / 1e12:,.1f} TB"
+    unit = 0
+    while count >= _TURNS[min(unit, 1)] and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    places = 0 if unit == 0 or count >= 99.95 else 1 if count >= 9.995 else 2
+    return f"{count:,.{places}f} {_UNITS[unit]}"
 
 
 def duration(seconds: float | None) -> str:

@@ -15,9 +15,10 @@ PARTS = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One portion of a site's notes. examples: task → number of training examples; None: not recorded."""
+    """One portion of a site's notes. used: documents that the study looks at. examples: task → number, for training."""
 
     documents: int
+    used: int | None
     digest: str | None
     examples: Mapping[str, int]
     target_tokens: int | None
@@ -65,6 +66,7 @@ class Score:
     """One adapter (or the base alone) on one site's test documents.
 
     intervals: (task, mode) → 95 % interval of F1; empty when none was computed. passes, tokens, seconds: of decoding.
+    dropped: reason → number of what prediction and scoring left out.
     """
 
     setting: str
@@ -78,6 +80,7 @@ class Score:
     passes: float | None
     tokens: float | None
     seconds: float | None
+    dropped: Mapping[str, int]
     adapter_digest: str | None
 
     def f1(self, task: Task, mode: Mode) -> float | None:

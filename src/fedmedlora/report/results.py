@@ -9,7 +9,6 @@ from fedmedlora.report.elements import (
     Markup,
     element,
     fold,
-    grouped_table,
     head,
     join,
     missing,
@@ -17,7 +16,6 @@ from fedmedlora.report.elements import (
     paragraph,
     small,
     table,
-    words,
 )
 from fedmedlora.report.numbers import DASH, Spread, between, decimal, several, whole
 from fedmedlora.report.progress import (
@@ -30,18 +28,23 @@ from fedmedlora.report.progress import (
     why_missing,
 )
 from fedmedlora.report.records import Run, Score
-from fedmedlora.scoring import MODES, Count, Mode, Task
+from fedmedlora.scoring import MODES, Mode, Task
 
 TASK_NAMES: dict[Task, str] = {"ner": "NER", "re": "RE"}
 NOT_SUPPORTED = "not supported"
 
 
 class Row(NamedTuple):
-    """One row of a score table: its header, the scores it draws on, and why a cell may be empty, by site."""
+    """One row of a score table: header, second line of the header, scores, and why a cell may be empty, by site.
 
-    label: Markup
+    own: the test site whose cell is marked as the model's own.
+    """
+
+    label: str
+    note: str
     scores: Sequence[Score]
     why: dict[str, str]
+    own: str | None = None
 
 
 def own_scores(run: Run, setting: str, arm: str) -> list[Score]:
@@ -49,7 +52,8 @@ def own_scores(run: Run, setting: str, arm: str) -> list[Score]:
     return [
         score
         for score in run.scores
-        if (score.setting, score.arm) == (setting, arm) and (arm != "single-site" or score.trained_on == score.test_site)
+        if (score.setting, score.arm) == (setting, arm)
+        and (arm != "single-site" or score.trained_on == score.test_site)
     ]
 
 
@@ -57,9 +61,9 @@ def main_table(run: Run, setting: str, task: Task) -> Markup:
     """Arms × test sites."""
     rows = []
     for arm in arms_of(run):
-        label = join([arm_label(arm), small("each site's own model")]) if arm == "single-site" else arm_label(arm)
+        note = "each site's own model" if arm == "single-site" else ""
         why = {site: why_missing(run, arm, site) for site in sites_of(run)}
-        rows.append(Row(join([label]), own_scores(run, setting, arm), why))
+        rows.append(Row(arm_label(arm), note, own_scores(run, setting, arm), why))
     caption = f"{TASK_NAMES[task]}: F1 by arm and test site, {setting}. {_reading(run)}"
     return score_table(run, caption, "Arm", rows, task)
 
@@ -69,7 +73,7 @@ def matrix_table(run: Run, setting: str, task: Task) -> Markup:
     scores = [score for score in run.scores if (score.setting, score.arm) == (setting, "single-site")]
     why = {site: why_missing(run, "single-site", site) for site in sites_of(run)}
     trained = dict.fromkeys(sites_of(run)) | dict.fromkeys(sorted({score.trained_on for score in scores}))
-    rows = [Row(join([site]), [one for one in scores if one.trained_on == site], why) for site in trained]
+    rows = [Row(site, "", [one for one in scores if one.trained_on == site], why, own=site) for site in trained]
     caption = (
         f"{TASK_NAMES[task]}: each single site's model (rows) on every site's test notes (columns), {setting}. "
         f"“own site” marks the site that the model was trained on. {_reading(run)}"
@@ -94,11 +98,11 @@ def score_table(run: Run, caption: str, corner: str, rows: Sequence[Row], task: 
     ]
     body: list[list[Markup]] = []
     for row in rows:
-        cells = [head(row.label, "row")]
+        cells = [head(join([row.label, *([small(row.note)] if row.note else [])]), "row")]
         for site in sites:
             here = [score for score in row.scores if score.test_site == site]
-            own = corner == "Trained on" and row.label == join([site])
-            cells += [f1_cell(here, task, mode, row.why.get(site, "no record"), own) for mode in MODES]
+            why = row.why.get(site, "no record")
+            cells += [f1_cell(here, task, mode, why, own=site == row.own) for mode in MODES]
         body.append(cells)
     return table(caption, heads, body)
 
@@ -115,7 +119,8 @@ def f1_cell(scores: Sequence[Score], task: Task, mode: Mode, why: str, own: bool
         return number(join([missing(NOT_SUPPORTED), *note]))
     if len(scores) == 1:
         return number(join([decimal(spread.mean), small(_interval(scores[0], task, mode)), *note]))
-    seeds = several(spread.total, "seed") if spread.defined == spread.total else f"{spread.defined} of {spread.total} seeds"
+    all_defined = spread.defined == spread.total
+    seeds = several(spread.total, "seed") if all_defined else f"{spread.defined} of {spread.total} seeds"
     under = [small(between(spread.low, spread.high)), small(seeds)]
     return number(join([decimal(spread.mean), *under, *note]))
 
@@ -155,74 +160,9 @@ def seeds_table(run: Run, setting: str, task: Task) -> Markup:
             for seed in sorted({score.seed for score in of_arm}):
                 here = [one for one in of_arm if (one.trained_on, one.seed) == (trained_on, seed)]
                 why = {site: why_missing(run, arm, site) for site in sites_of(run)}
-                rows.append(Row(join([model_label(arm, trained_on), small(f"seed {seed}")]), here, why))
+                rows.append(Row(model_label(arm, trained_on), f"seed {seed}", here, why))
     caption = f"{TASK_NAMES[task]}: F1 of every seed, {setting}. Under each F1 its 95 % interval."
     return fold(f"{TASK_NAMES[task]}: every seed", score_table(run, caption, "Model", rows, task))
-
-
-def type_table(run: Run, setting: str, site: str, task: Task) -> Markup:
-    """Precision, recall and F1 of every type for every arm on one site's test."""
-    arms = {arm: [one for one in own_scores(run, setting, arm) if one.test_site == site and task in one.tasks] for arm in arms_run(run)}
-    arms = {arm: scores for arm, scores in arms.items() if scores}
-    names = list(dict.fromkeys(name for scores in arms.values() for one in scores for name in one.tasks[task].types))
-    if not names:
-        return Markup("")
-    heads = [
-        [head("Type", rows=2), head("Arm", rows=2), head("Gold", rows=2), head("Predicted", rows=2)]
-        + [head(mode, "colgroup", 3) for mode in MODES],
-        [head(name) for _ in MODES for name in ("P", "R", "F1")],
-    ]
-    groups: list[list[list[Markup]]] = []
-    absent: list[str] = []
-    for name in names:
-        rows = {arm: _type_counts(scores, task, name) for arm, scores in arms.items()}
-        if any(count.gold or count.pred for counts in rows.values() for count in counts["strict"]):
-            groups.append(_type_group(name, rows))
-        else:
-            absent.append(name)
-    if absent:
-        groups.append([[head(name, "row"), words(join(["— ", NOT_SUPPORTED]), 9)] for name in absent])
-    averaged = " Means over seeds." if any(len(scores) > 1 for scores in arms.values()) else ""
-    caption = (
-        f"{TASK_NAMES[task]} by type on {site}, {setting}: precision, recall and F1.{averaged} “{NOT_SUPPORTED}”: neither "
-        "gold nor predicted here, so there is nothing to score."
-    )
-    return fold(f"{TASK_NAMES[task]} by type on {site}", grouped_table(caption, heads, groups))
-
-
-def _type_counts(scores: Sequence[Score], task: Task, name: str) -> dict[Mode, list[Count]]:
-    """One count a seed, under both rules; empty ones where a record does not list the type."""
-    found = [score.tasks[task].types.get(name) for score in scores]
-    return {mode: [Count() if counts is None else counts.of(mode) for counts in found] for mode in MODES}
-
-
-def _type_group(name: str, rows: dict[str, dict[Mode, list[Count]]]) -> list[list[Markup]]:
-    group: list[list[Markup]] = []
-    for place, (arm, counts) in enumerate(rows.items()):
-        strict = counts["strict"]
-        first = [head(name, "rowgroup", rows=len(rows))] if place == 0 else []
-        line = [*first, head(arm_label(arm), "row"), number(_mean(Spread.of(count.gold for count in strict)))]
-        line.append(number(_mean(Spread.of(count.pred for count in strict))))
-        if any(count.gold or count.pred for count in strict):
-            line += [number(cell) for mode in MODES for cell in _quotients(counts[mode])]
-        else:
-            line.append(words(join(["— ", NOT_SUPPORTED]), 6))
-        group.append(line)
-    return group
-
-
-def _quotients(counts: Sequence[Count]) -> list[str]:
-    columns = (
-        [count.precision for count in counts],
-        [count.recall for count in counts],
-        [count.f1 for count in counts],
-    )
-    return [decimal(Spread.of(values).mean) for values in columns]
-
-
-def _mean(spread: Spread) -> str:
-    """A count; of several seeds the mean, with one decimal where the seeds differ."""
-    return whole(spread.mean) if spread.low == spread.high else decimal(spread.mean, 1)
 
 
 def results_section(run: Run, setting: str) -> list[Markup]:
@@ -236,9 +176,3 @@ def results_section(run: Run, setting: str) -> list[Markup]:
         parts.append(element("h4", "Single-site models on every site"))
         parts += [matrix_table(run, setting, task) for task in run.tasks]
     return parts
-
-
-def types_section(run: Run, setting: str) -> list[Markup]:
-    """Per-type tables by site and task."""
-    parts = [type_table(run, setting, site, task) for site in sites_of(run) for task in run.tasks]
-    return [part for part in parts if part] or [paragraph("— No score by type is recorded yet.")]

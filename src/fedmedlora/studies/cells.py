@@ -68,12 +68,14 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
         return find_rule(SOLO_RULE)
     rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau)
     if not rule.needs_losses:
-        raise ConfigError(f"plus.rule = '{plus.rule}' does not weight by validation loss. Name a variant of fedmedlora-plus.")
+        raise ConfigError(
+            f"plus.rule = '{plus.rule}' does not weight by validation loss. Name a variant of fedmedlora-plus."
+        )
     return rule
 
 
 def cell_settings(cell: Cell, training: TrainingConfig) -> TrainSettings:
-    """Training settings of a cell. A model that is not averaged keeps AdamW's moments from round to round: it is one run."""
+    """Training settings of a cell. What is not averaged keeps AdamW's moments from round to round: it is one run."""
     return TrainSettings(
         lr=training.lr,
         objective=training.objective,
@@ -95,7 +97,9 @@ def describe_cells(config: StudyConfig) -> list[str]:
     for cell in study_cells(config):
         what = f"{cell.arm}, seed {cell.seed}"
         if cell.trained_on != NOTHING:
-            what += f", trained on {cell.trained_on}, {config.rounds} rounds × {config.training.epochs_per_round} passes"
+            what += (
+                f", trained on {cell.trained_on}, {config.rounds} rounds × {config.training.epochs_per_round} passes"
+            )
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
         lines.append(f"{what}, tested on {_listed([site.name for site in config.sites])}")

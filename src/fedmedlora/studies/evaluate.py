@@ -1,4 +1,4 @@
-"""Score the adapter in the model on one site's documents, the way the paper does: NER over the text, RE given the entity."""
+"""Score the adapter in the model on one site's documents as the paper does: NER over the text, RE given the entity."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Evaluation:
 
     def f1(self) -> dict[str, dict[str, float | None]]:
         """Micro F1 by task and mode."""
-        return {task: {mode: getattr(scores.of(task), mode).f1 for mode in MODES} for task, scores in self.scores.items()}
+        return {
+            task: {mode: getattr(scores.of(task), mode).f1 for mode in MODES} for task, scores in self.scores.items()
+        }
 
     def intervals(self, resamples: int, seed: int) -> dict[str, Json]:
         """Document-bootstrap 95 % intervals of micro F1 by task and mode; empty when no resample is wanted."""
@@ -67,8 +69,8 @@ def evaluate(
 ) -> Evaluation:
     """Decode and score documents with the adapter that is in the model.
 
-    predictions: a path without suffix; `.ner.jsonl` and `.re.jsonl` are written there. Those files hold note text, as every
-    canonical record does: they stay at the site.
+    predictions: a path without suffix; `.ner.jsonl` and `.re.jsonl` are written there. Those files hold note text, as
+    every canonical record does: they stay at the site.
     """
     started, passes, tokens = monotonic(), decoder.passes, decoder.tokens
     scores: dict[Task, Scores] = {}

@@ -90,7 +90,9 @@ def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], en
             chosen, encoder, config.tasks, max_per_task=config.plus.validation_examples, seed=f"validation/{name}"
         ).examples
     if not found:
-        raise TrainingError("Fed-MedLoRA+ needs validation examples, but no site has a dev document. Give a site a dev part.")
+        raise TrainingError(
+            "Fed-MedLoRA+ needs validation examples, but no site has a dev document. Give a site a dev part."
+        )
     return found
 
 

@@ -1,8 +1,8 @@
 """Run a study: every cell trained as a federation, tested on every site, recorded; resumed where it was killed.
 
-A run directory holds `study.toml` (resolved), `run.json`, `records.jsonl`, `rounds.jsonl`, `adapters/`, `predictions/` and
-`state/` (checkpoints). What a line of the records says has been done is never done again; everything else is derived anew
-from checkpoints and seeds, so a resumed run ends with the same adapters, bit for bit.
+A run directory holds `study.toml` (resolved), `run.json`, `records.jsonl`, `rounds.jsonl`, `adapters/`,
+`predictions/` and `state/` (checkpoints). What a line of the records says has been done is never done again; everything
+else is derived anew from checkpoints and seeds, so a resumed run ends with the same adapters, bit for bit.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def run_study(
 ) -> Path:
     """Run every cell of a study into the folder `out`; returns it.
 
-    command: how the run was started, for the record. Raises ConfigError when `out` holds a run and `resume` is False, or
-    holds another study; otherwise what `load_resident` and `run_federation` raise. A study that ended is left as it is.
+    command: how the run was started, for the record. Raises ConfigError when `out` holds a run and `resume` is False,
+    or holds another study; otherwise what `load_resident` and `run_federation` raise. A study that ended is left as it
+    is.
     """
     watcher = watcher or Silent()
     _check_folder(config, out, resume)
@@ -69,7 +70,9 @@ def run_study(
     write_atomic(out / STUDY_FILE, study_toml(config, out))
     if not (out / RUN_FILE).exists():
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        write_atomic(out / RUN_FILE, json.dumps(describe_run(resident, command, started), indent=1, sort_keys=True) + "\n")
+        write_atomic(
+            out / RUN_FILE, json.dumps(describe_run(resident, command, started), indent=1, sort_keys=True) + "\n"
+        )
     run = StudyRun(resident, out, watcher)
     for number, cell in enumerate(cells, start=1):
         watcher.note(f"[{number}/{len(cells)}] {cell.arm}, seed {cell.seed}, trained on {cell.trained_on}")
@@ -81,7 +84,9 @@ def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
     if not (out / STUDY_FILE).exists():
         return
     if not resume:
-        raise ConfigError(f"{out}: this folder already holds a run. Add --resume to go on with it, or choose another --out.")
+        raise ConfigError(
+            f"{out}: this folder already holds a run. Add --resume to go on with it, or choose another --out."
+        )
     if (out / STUDY_FILE).read_text(encoding="utf-8") != study_toml(config, out):
         raise ConfigError(
             f"{out}: the run in this folder was started with another configuration (its {STUDY_FILE} differs). "
@@ -133,7 +138,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     )
 
 
-def _step_watcher(run: StudyRun, name: str) -> "_Steps":
+def _step_watcher(run: StudyRun, name: str) -> _Steps:
     return _Steps(run.watcher, name)
 
 
@@ -149,9 +154,7 @@ class _Steps:
         self._watcher.advance(1, f"loss {progress.loss:.4f}")
 
 
-def _finish_round(
-    run: StudyRun, cell: Cell, settings: TrainSettings, record: RoundRecord, state: AdapterState
-) -> None:
+def _finish_round(run: StudyRun, cell: Cell, settings: TrainSettings, record: RoundRecord, state: AdapterState) -> None:
     losses = ", ".join(f"{site.site} {site.loss:.4f}" for site in record.sites if site.loss is not None)
     run.watcher.note(
         f"round {record.round + 1}/{run.config.rounds}: {record.seconds:.0f} s, training loss {losses}"

@@ -83,7 +83,9 @@ def _read_parts(site: SiteConfig, config: StudyConfig, dropped: Counter[str]) ->
     if isinstance(site.split, PartFiles):
         files = {part: site.path / getattr(site.split, part) for part in PARTS}
         parts = {part: _read(site, path, dropped) for part, path in files.items()}
-        check_split({part: [document.id for document in held] for part, held in parts.items()}, where=f"site '{site.name}'")
+        check_split(
+            {part: [document.id for document in held] for part, held in parts.items()}, where=f"site '{site.name}'"
+        )
         return parts
     documents = _read(site, site.path, dropped)
     if isinstance(site.split, FileSplit):
@@ -122,5 +124,3 @@ def sample_documents(documents: Sequence[Document], most: int | None, seed: int)
         return list(documents)
     picked = sorted(random.Random(f"documents/{seed}").sample(range(len(documents)), most))
     return [documents[index] for index in picked]
-
-

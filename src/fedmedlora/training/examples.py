@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fedmedlora.corpus.document import Document
-from fedmedlora.corpus.windows import sentence_windows
+from fedmedlora.corpus.windows import WINDOW_CHARACTERS, sentence_windows
 from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
-
-WINDOW_CHARACTERS = 600
-"""Longest sentence window, in code points."""
 
 
 def make_examples(

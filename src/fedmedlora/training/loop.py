@@ -1,4 +1,4 @@
-"""The optimisation itself: one stretch of AdamW steps on LoRA weights, its place in the federation's schedule, the loss.
+"""The optimisation itself: one stretch of AdamW steps on LoRA weights, its place in the schedule, the loss.
 
 Deterministic by seed: order, dropout and the schedule follow from (seed, stream, step), never from what ran before.
 """
@@ -6,8 +6,8 @@ Deterministic by seed: order, dropout and the schedule follow from (seed, stream
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
@@ -201,8 +201,8 @@ def _step(
     norm = torch.nn.utils.clip_grad_norm_(adapted.parameters, settings.clip_norm_l2)
     if not (math.isfinite(nats) and math.isfinite(float(norm))):
         raise TrainingError(
-            f"step {number + 1}: the loss or its gradient is not finite (loss {nats / tokens}, gradient norm {float(norm)}). "
-            "Training stopped before the step was taken. Lower the learning rate, or turn bf16 off."
+            f"step {number + 1}: the loss or its gradient is not finite (loss {nats / tokens}, gradient norm "
+            f"{float(norm)}). Training stopped before the step was taken. Lower the learning rate, or turn bf16 off."
         )
     optimizer.step()
     return LossSum(nats, tokens)
@@ -211,26 +211,23 @@ def _step(
 def _backward(readout: Readout, corpus: Corpus, batch: Batch, settings: TrainSettings, tokens: int) -> float:
     with autocast(settings.bf16):
         loss = summed_loss(readout, corpus, batch, settings.objective)
-    (loss / tokens).backward()  # type: ignore[no-untyped-call]
+    (loss / tokens).backward()
     return float(loss.detach())
 
 
-class _training_mode(AbstractContextManager[None]):  # noqa: N801 - reads as a verb at its use
+@contextmanager
+def _training_mode(adapted: Adapted, settings: TrainSettings) -> Iterator[None]:
     """Dropout on, and checkpointing if asked, inside the block; evaluation mode after it, whatever happened."""
-
-    def __init__(self, adapted: Adapted, settings: TrainSettings) -> None:
-        self._model = adapted.base.model
-        self._checkpointing = settings.checkpointing
-
-    def __enter__(self) -> None:
-        self._model.train()
-        if self._checkpointing:
-            self._model.gradient_checkpointing_enable({"use_reentrant": False})
-
-    def __exit__(self, *_: object) -> None:
-        if self._checkpointing:
-            self._model.gradient_checkpointing_disable()
-        self._model.eval()
+    model = adapted.base.model
+    try:
+        model.train()
+        if settings.checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        yield
+    finally:
+        if settings.checkpointing:
+            model.gradient_checkpointing_disable()
+        model.eval()
 
 
 def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:

@@ -29,7 +29,7 @@ def summed_loss(readout: Readout, corpus: Corpus, batch: Batch, objective: Objec
 
 
 def choice_logits(readout: Readout, corpus: Corpus, batch: Batch, states: Tensor) -> Tensor:
-    """Logits of the copy and of the special tokens at every decision; −inf where not allowed. [m, 1 + k]"""
+    """Logits of the copy and of the special tokens at every decision; −inf where not allowed: [m, 1 + k]."""
     at = states[batch.decisions]
     others = readout.logits_of(at, corpus.special.to(at.device))
     others = others.masked_fill(~corpus.legal.to(at.device)[batch.others], -torch.inf)

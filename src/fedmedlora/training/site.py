@@ -96,9 +96,7 @@ class LoraSiteTrainer:
         return Moments(int(arrays["step"][0]), first, second)
 
 
-def make_validator(
-    adapted: Adapted, corpus: Corpus, settings: TrainSettings, batch_size: int = 32
-) -> Validator:
+def make_validator(adapted: Adapted, corpus: Corpus, settings: TrainSettings, batch_size: int = 32) -> Validator:
     """The coordinator's judge: mean validation loss, nats per target token, of an adapter on the resident base."""
 
     def judge(state: AdapterState) -> float:

@@ -143,10 +143,9 @@ def _lab(row: str) -> Lab:
     names, reference, decimals, units, *ceiling = row.split("|")
     cut = reference.index("-", 1)
     listed = tuple(unit.strip() for unit in units.split(",") if unit.strip())
-    return Lab(
-        tuple(name.strip() for name in names.split(",")),
-        float(reference[:cut]), float(reference[cut + 1 :]), int(decimals), listed, "number", float(ceiling[0]) if ceiling else math.inf,
-    )  # fmt: skip
+    least, most = float(reference[:cut]), float(reference[cut + 1 :])
+    highest = float(ceiling[0]) if ceiling else math.inf
+    return Lab(tuple(name.strip() for name in names.split(",")), least, most, int(decimals), listed, "number", highest)
 
 
 PRESSURE = Lab((), 90, 140, 0, ("mmHg", "mm Hg", ""), "pressure")

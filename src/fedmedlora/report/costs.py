@@ -1,0 +1,116 @@
+"""What every model took: bytes, seconds, target tokens, steps; and what decoding its predictions took."""
+
+from __future__ import annotations
+
+from fedmedlora.report.elements import Markup, fold, head, join, missing, number, paragraph, small, table, words
+from fedmedlora.report.numbers import decimal, duration, size, whole
+from fedmedlora.report.progress import arm_label, arms_of, model_label, seeds_of, sites_of
+from fedmedlora.report.records import ArmCost, Run, Score
+from fedmedlora.report.summary import exchanged, saving
+
+
+def costs_section(run: Run) -> list[Markup]:
+    """Training, then decoding and what it left out."""
+    return [_training(run), _decoding(run), _left_out(run)]
+
+
+def _training(run: Run) -> Markup:
+    rows: list[list[Markup]] = []
+    for arm in arms_of(run):
+        own = sorted((cost for cost in run.costs if cost.arm == arm), key=lambda cost: (cost.trained_on, cost.seed))
+        rows += [_training_row(run, cost) for cost in own]
+        if not own:
+            rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 8])
+    names = ("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead")
+    caption = (
+        "What training took. Bytes are measured on the coordinator's messages, over all sites and rounds; “whole model "
+        "instead” is what exchanging the whole base model at the same messages would cost."
+    )
+    return table(caption, [[head("Model"), *(head(name) for name in names)]], rows)
+
+
+def _why(run: Run, arm: str) -> str:
+    if run.plan is not None and arm not in run.plan.arms:
+        return "not in this study"
+    if arm == "zero-shot":
+        return "not trained"
+    return "not run yet" if run.plan is not None else "no record"
+
+
+def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
+    if cost.rounds == 0:
+        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8]
+    both = exchanged(cost)
+    if both is None:
+        none = "nothing exchanged" if cost.bytes_sent is None and cost.bytes_received is None else "not recorded"
+        traffic = [number(missing(none))] * 4
+    else:
+        full = cost.full_model_bytes
+        full_cell = join([_bytes(full), small(saving(both, full))]) if full else missing("not recorded")
+        traffic = [number(_bytes(cost.bytes_sent)), number(_bytes(cost.bytes_received)), number(_bytes(both))]
+        traffic.append(number(full_cell))
+    return [
+        _head(run, cost.arm, cost.trained_on, cost.seed),
+        number(whole(cost.rounds)),
+        number(whole(cost.steps)),
+        number(whole(cost.target_tokens)),
+        number(duration(cost.seconds)),
+        *traffic,
+    ]
+
+
+def _bytes(count: int | None) -> Markup:
+    return join([size(count), small(f"{whole(count)} B")])
+
+
+def _head(run: Run, arm: str, trained_on: str, seed: int) -> Markup:
+    label = model_label(arm, trained_on)
+    return head(join([label, small(f"seed {seed}")]) if len(seeds_of(run)) > 1 else label, "row")
+
+
+def _decoding(run: Run) -> Markup:
+    if not run.scores:
+        return paragraph("— No decoding is recorded yet.")
+    names = ("Test site", "Documents", "Passes", "Tokens", "Time", "Tokens a second")
+    caption = "What decoding the test documents took. Passes: forward passes of the model."
+    rows = [_decoding_row(run, score) for score in _in_order(run)]
+    return fold("Decoding", table(caption, [[head("Model"), *(head(name) for name in names)]], rows))
+
+
+def _left_out(run: Run) -> Markup:
+    """What prediction and scoring left out, by model, test site and reason."""
+    rows = [
+        [
+            _head(run, score.arm, score.trained_on, score.seed),
+            words(score.test_site),
+            words(reason),
+            number(whole(count)),
+        ]
+        for score in _in_order(run)
+        for reason, count in sorted(score.dropped.items())
+    ]
+    if not rows:
+        return paragraph("Nothing was left out in predicting and scoring.") if run.scores else Markup("")
+    caption = "Left out in predicting and scoring test documents, by reason."
+    heads = [[head("Model"), head("Test site"), head("Reason"), head("Number")]]
+    return fold("Left out in predicting and scoring", table(caption, heads, rows))
+
+
+def _in_order(run: Run) -> list[Score]:
+    """Scores as the page lists them: by setting, arm, model, seed and test site."""
+    order = {arm: place for place, arm in enumerate(arms_of(run))}
+    sites = {site: place for place, site in enumerate(sites_of(run))}
+    return sorted(run.scores, key=lambda s: (s.setting, order[s.arm], s.trained_on, s.seed, sites[s.test_site]))
+
+
+def _decoding_row(run: Run, score: Score) -> list[Markup]:
+    speed = score.tokens / score.seconds if score.tokens is not None and score.seconds else None
+    return [
+        _head(run, score.arm, score.trained_on, score.seed),
+        words(score.test_site),
+        number(whole(score.documents)),
+        number(whole(score.passes)),
+        number(whole(score.tokens)),
+        number(duration(score.seconds)),
+        number(decimal(speed, 1)),
+    ]

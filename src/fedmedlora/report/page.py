@@ -1,0 +1,120 @@
+"""The report as one file: sections in their order, a table of contents, no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fedmedlora.errors import InputError
+from fedmedlora.record import write_atomic
+from fedmedlora.report.by_type import types_section
+from fedmedlora.report.costs import costs_section
+from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
+from fedmedlora.report.load import load_run
+from fedmedlora.report.numbers import whole
+from fedmedlora.report.progress import progress, seeds_of, settings_of
+from fedmedlora.report.provenance import data_section, header_section, provenance_section
+from fedmedlora.report.records import Run
+from fedmedlora.report.results import results_section
+from fedmedlora.report.rounds import rounds_section, weights_section
+from fedmedlora.report.style import CSS
+from fedmedlora.report.summary import summary_section
+
+# The browser itself then refuses to load anything, should a text ever pass for markup.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
+    """Write one offline HTML file on one or several run directories, and return its path.
+
+    out: the file, or a folder, which gets `report.html`. Runs that are not finished are reported as far as they are.
+    The same run directories give the same bytes.
+    Raises InputError when no directory is given, one is given twice, is no run directory, or cannot be read.
+    """
+    if not run_dirs:
+        raise InputError("no run directory was given: name at least one folder that `fedmedlora run` wrote.")
+    places = [folder.resolve() for folder in run_dirs]
+    for place, folder in enumerate(run_dirs):
+        if places[place] in places[:place]:
+            raise InputError(f"run directory '{folder}' is given twice: once is enough.")
+    target = out / "report.html" if out.is_dir() else out
+    write_atomic(target, render_report([load_run(folder) for folder in run_dirs]))
+    return target
+
+
+def render_report(runs: Sequence[Run]) -> str:
+    """The whole page. It is well-formed XML too."""
+    title = runs[0].info.name if len(runs) == 1 else f"{len(runs)} runs"
+    body = element(
+        "body",
+        element("h1", f"fedmedlora report: {title}"),
+        *([_overview(runs)] if len(runs) > 1 else []),
+        element("nav", _contents(runs), aria_label="Contents"),
+        element("main", *(part for place, run in enumerate(runs, start=1) for part in _run(run, f"run{place}"))),
+    )
+    start = Markup(
+        '<meta charset="utf-8" /><meta name="viewport" content="width=device-width, initial-scale=1" />'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}" />'
+    )
+    top = element("head", start, element("title", f"fedmedlora report: {title}"), element("style", Markup(CSS)))
+    return f"<!DOCTYPE html>\n{element('html', top, body, lang='en-GB')}\n"
+
+
+_SECTIONS = (
+    ("summary", "Summary"),
+    ("results", "Results"),
+    ("rounds", "Convergence"),
+    ("weights", "Weights of the average"),
+    ("costs", "Costs"),
+    ("types", "Scores by type"),
+    ("data", "Data"),
+    ("provenance", "Provenance"),
+)
+
+
+def _contents(runs: Sequence[Run]) -> Markup:
+    items: list[Markup] = []
+    for place, run in enumerate(runs, start=1):
+        inner = [element("li", element("a", title, href=f"#run{place}-{name}")) for name, title in _SECTIONS]
+        items.append(element("li", element("a", run.info.name, href=f"#run{place}"), element("ul", *inner)))
+    return element("ul", *items)
+
+
+def _overview(runs: Sequence[Run]) -> Markup:
+    rows: list[list[Markup]] = []
+    for place, run in enumerate(runs, start=1):
+        state = progress(run)
+        name = element("a", run.info.name, href=f"#run{place}")
+        finished = {True: "finished", False: "unfinished", None: "not known"}[state.finished]
+        cells = [words(run.folder), words(run.info.started or "—"), words(run.info.base.name or "—")]
+        rows.append([head(name, "row"), *cells, number(whole(len(seeds_of(run)))), words(finished)])
+    heads = ("Study", "Run folder", "Started", "Base model", "Seeds", "State")
+    return table("The runs on this page.", [[head(name) for name in heads]], rows)
+
+
+def _run(run: Run, identity: str) -> list[Markup]:
+    contents = {
+        "summary": _by_setting(run, summary_section),
+        "results": _by_setting(run, results_section),
+        "rounds": rounds_section(run, f"{identity}-rounds"),
+        "weights": weights_section(run, f"{identity}-weights"),
+        "costs": costs_section(run),
+        "types": _by_setting(run, types_section),
+        "data": data_section(run),
+        "provenance": provenance_section(run),
+    }
+    parts = [element("h2", run.info.name, id=identity), *header_section(run)]
+    for name, title in _SECTIONS:
+        parts.append(element("section", element("h3", title, id=f"{identity}-{name}"), *contents[name]))
+    return parts
+
+
+def _by_setting(run: Run, section: Callable[[Run, str], list[Markup]]) -> list[Markup]:
+    """One section's parts for every setting; the setting is named when there are several."""
+    settings = settings_of(run)
+    parts: list[Markup] = []
+    for setting in settings:
+        if len(settings) > 1:
+            parts.append(paragraph(element("strong", f"Setting: {setting}")))
+        parts += section(run, setting)
+    return parts

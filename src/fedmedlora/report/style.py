@@ -1,0 +1,79 @@
+"""The page's style sheet: plain, light and dark, printable. Text only; no font, picture or address is loaded."""
+
+from __future__ import annotations
+
+CSS = """
+:root {
+  color-scheme: light dark;
+  --paper: #ffffff; --ink: #1a1c1f; --soft: #55595f; --rule: #c9cdd3; --band: #f3f5f7; --notice: #fff4d6;
+  --link: #0b4f9e;
+  --s0: #55595f; --s1: #8a2d9e; --s2: #1a7340; --s3: #0b5cad; --s4: #b3410c; --s5: #9c1a3c;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #15171a; --ink: #e8eaed; --soft: #a9afb7; --rule: #454a52; --band: #1f2226; --notice: #3a3113;
+    --link: #8fc1ff;
+    --s0: #a9afb7; --s1: #d99be8; --s2: #6fd19a; --s3: #79b8ff; --s4: #ffa066; --s5: #ff8fa8;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+}
+h1, h2, h3, h4 { line-height: 1.25; margin: 2rem 0 0.6rem; }
+h1 { font-size: 1.9rem; margin-top: 0; }
+h2 { font-size: 1.55rem; border-top: 2px solid var(--ink); padding-top: 0.8rem; }
+h3 { font-size: 1.25rem; border-bottom: 1px solid var(--rule); }
+h4 { font-size: 1.05rem; }
+p, ul, dl { max-width: 62rem; }
+a { color: var(--link); }
+:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.2rem; }
+dt { font-weight: 600; }
+dd { margin: 0; overflow-wrap: anywhere; }
+.notice { background: var(--notice); border-left: 6px solid var(--ink); padding: 0.4rem 1rem; }
+.scroll { overflow-x: auto; margin: 0.8rem 0 1.6rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
+caption { text-align: left; padding: 0.3rem 0; color: var(--soft); }
+th, td { border: 1px solid var(--rule); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
+thead th { background: var(--band); }
+tbody { border-bottom: 2px solid var(--rule); }
+td.n { text-align: right; white-space: nowrap; }
+th small, td small { display: block; color: var(--soft); font-size: 0.82em; font-weight: 400; }
+code { font: 0.85em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+pre { background: var(--band); padding: 0.8rem; overflow-x: auto; white-space: pre-wrap; }
+details { margin: 0.6rem 0; }
+summary { cursor: pointer; font-weight: 600; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
+figure { margin: 0; border: 1px solid var(--rule); padding: 0.6rem; break-inside: avoid; }
+figcaption { font-weight: 600; font-size: 0.95rem; }
+svg { display: block; width: 100%; max-width: 30rem; height: auto; font-size: 12px; }
+svg text { fill: var(--ink); }
+svg .grid { stroke: var(--rule); fill: none; }
+svg .axis { stroke: var(--soft); fill: none; }
+svg .line { fill: none; stroke-width: 2; }
+svg .mark { stroke-width: 1.5; }
+svg .s0 { stroke: var(--s0); } svg .s0 .mark { fill: var(--s0); }
+svg .s1 { stroke: var(--s1); } svg .s1 .mark { fill: var(--s1); }
+svg .s2 { stroke: var(--s2); } svg .s2 .mark { fill: var(--s2); }
+svg .s3 { stroke: var(--s3); } svg .s3 .mark { fill: var(--s3); }
+svg .s4 { stroke: var(--s4); } svg .s4 .mark { fill: var(--s4); }
+svg .s5 { stroke: var(--s5); } svg .s5 .mark { fill: var(--s5); }
+@media print {
+  :root {
+    color-scheme: light;
+    --paper: #ffffff; --ink: #000000; --soft: #444444; --rule: #999999; --band: #eeeeee; --notice: #eeeeee;
+    --link: #000000;
+    --s0: #55595f; --s1: #8a2d9e; --s2: #1a7340; --s3: #0b5cad; --s4: #b3410c; --s5: #9c1a3c;
+  }
+  @page { margin: 1.2cm; }
+  body { max-width: none; padding: 0; font-size: 9pt; }
+  nav { display: none; }
+  .scroll { overflow: visible; }
+  table { font-size: 7.5pt; }
+  tr, figure, .notice { break-inside: avoid; }
+  h2, h3, h4, summary, caption { break-after: avoid; }
+  thead { display: table-header-group; }
+}
+"""

@@ -1,0 +1,157 @@
+"""What the numbers say, in sentences: where the federated arms stand on every test site, and what travelled.
+
+A difference is called within the noise when the two 95 % intervals overlap. With several seeds an arm's interval
+reaches from the lowest low to the highest high of its seeds. This errs on the side of caution: overlapping intervals
+can hide a difference that a paired test would find.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+from fedmedlora.report.elements import Markup, bullets, element, paragraph
+from fedmedlora.report.numbers import Spread, decimal, listed, several, size
+from fedmedlora.report.progress import FEDERATED, arm_label, sites_of
+from fedmedlora.report.records import ArmCost, Run, Score
+from fedmedlora.report.results import TASK_NAMES, own_scores
+from fedmedlora.scoring import Task
+
+Verdict: TypeAlias = Literal["above", "below", "within the noise", "not judged"]
+
+COMPARED = (
+    ("fedmedlora", "single-site"),
+    ("fedmedlora", "centralised"),
+    ("fedmedlora-plus", "single-site"),
+    ("fedmedlora-plus", "centralised"),
+    ("fedmedlora-plus", "fedmedlora"),
+)
+_FEWEST_DOCUMENTS = 2
+
+
+class Estimate(NamedTuple):
+    """Mean strict F1 over seeds, and an interval around it; low and high are None when none was computed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def estimate(scores: Sequence[Score], task: Task) -> Estimate | None:
+    """One arm on one site; None when there is no value. One document gives no interval: its width would be 0."""
+    mean = Spread.of(score.f1(task, "strict") for score in scores).mean
+    if mean is None:
+        return None
+    lows, highs = [], []
+    for score in scores:
+        interval = score.intervals.get((task, "strict"))
+        if interval is None or interval.documents < _FEWEST_DOCUMENTS or interval.low is None or interval.high is None:
+            return Estimate(mean, None, None)
+        lows.append(interval.low)
+        highs.append(interval.high)
+    return Estimate(mean, min(lows), max(highs))
+
+
+def judge(one: Estimate, other: Estimate) -> Verdict:
+    """Where `one` stands to `other`.
+
+    0.50 [0.45, 0.55] is above 0.40 [0.35, 0.44], and within the noise of 0.42 [0.38, 0.46].
+    """
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return "not judged"
+    if one.low <= other.high and other.low <= one.high:
+        return "within the noise"
+    return "above" if one.mean > other.mean else "below"
+
+
+def summary_section(run: Run, setting: str) -> list[Markup]:
+    """Sentences for every task, then what was exchanged."""
+    parts: list[Markup] = []
+    for task in run.tasks:
+        found = _estimates(run, setting, task)
+        if not found:
+            continue
+        overall = [_overall(found, one, other) for one, other in COMPARED]
+        parts.append(element("h4", f"{TASK_NAMES[task]}, strict F1"))
+        parts.append(bullets([*(_site_sentence(site, arms) for site, arms in found.items()), *filter(None, overall)]))
+    if not parts:
+        parts.append(paragraph("— There is nothing to compare yet: no score is recorded."))
+    else:
+        parts.append(paragraph(_NOISE))
+    sentences = [sentence for arm in FEDERATED if (sentence := _traffic(run, setting, arm))]
+    return [*parts, bullets(sentences)] if sentences else parts
+
+
+_NOISE = (
+    "“Within the noise”: the 95 % intervals overlap. “Above” and “below”: they do not. Overlapping intervals can still "
+    "hide a difference that a paired test on the same documents would find. Single-site is each site's own model."
+)
+
+
+def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estimate]]:
+    """Site → arm → estimate, where there is one."""
+    found: dict[str, dict[str, Estimate]] = {}
+    for site in sites_of(run):
+        for arm in ("zero-shot", "single-site", "centralised", *FEDERATED):
+            value = estimate([one for one in own_scores(run, setting, arm) if one.test_site == site], task)
+            if value is not None:
+                found.setdefault(site, {})[arm] = value
+    return found
+
+
+def _site_sentence(site: str, arms: dict[str, Estimate]) -> str:
+    values = listed(f"{arm_label(arm)} {decimal(value.mean)}" for arm, value in arms.items())
+    compared = [
+        f"{arm_label(one)} is {_stands(arms[one], arms[other], arm_label(other))}"
+        for one, other in COMPARED
+        if one in arms and other in arms
+    ]
+    return f"{site}: {values}. {'; '.join(compared)}." if compared else f"{site}: {values}."
+
+
+def _stands(one: Estimate, other: Estimate, label: str) -> str:
+    """Where one stands to the arm of that label: "0.031 above Single-site (within the noise)"."""
+    difference = one.mean - other.mean
+    where = "level with" if difference == 0 else f"{decimal(abs(difference))} {'above' if difference > 0 else 'below'}"
+    verdict = judge(one, other)
+    if verdict == "not judged":
+        return f"{where} {label} (no interval, so not judged)"
+    return f"{where} {label} (within the noise)" if verdict == "within the noise" else f"{where} {label}"
+
+
+def _overall(found: dict[str, dict[str, Estimate]], one: str, other: str) -> str:
+    """On how many sites one arm is above, below or within the noise of another."""
+    verdicts = Counter(judge(arms[one], arms[other]) for arms in found.values() if one in arms and other in arms)
+    if not verdicts:
+        return ""
+    order: tuple[Verdict, ...] = ("above", "below", "within the noise", "not judged")
+    counts = listed(f"{verdict} on {verdicts[verdict]}" for verdict in order if verdicts[verdict])
+    total = several(sum(verdicts.values()), "test site")
+    return f"Over {total}, {arm_label(one)} against {arm_label(other)}: {counts}."
+
+
+def _traffic(run: Run, setting: str, arm: str) -> str:
+    costs = [cost for cost in run.costs if (cost.setting, cost.arm) == (setting, arm) and exchanged(cost) is not None]
+    if not costs:
+        return ""
+    mean = Spread.of(exchanged(cost) for cost in costs).mean
+    full = Spread.of(cost.full_model_bytes for cost in costs).mean
+    seeds = " a seed, on average" if len(costs) > 1 else ""
+    text = f"{arm_label(arm)} exchanged {size(mean)}{seeds}"
+    if mean is None or not full:
+        return f"{text}."
+    return f"{text}; the whole base model at the same messages would have been {size(full)} ({saving(mean, full)})."
+
+
+def exchanged(cost: ArmCost) -> int | None:
+    """Bytes in both directions; None when either is not known."""
+    if cost.bytes_sent is None or cost.bytes_received is None:
+        return None
+    return cost.bytes_sent + cost.bytes_received
+
+
+def saving(actual: float, full: float) -> str:
+    """`saving(15, 1000)` is "98.5 % less"; more is called more."""
+    share = 100 * (1 - actual / full)
+    return f"{share:.1f} % less" if share >= 0 else f"{-share:.1f} % more"
