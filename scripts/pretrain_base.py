@@ -6,8 +6,8 @@
     python scripts/pretrain_base.py export    --work build/base --out src/fedmedlora/base
 
 Text: openly licensed case reports and visit notes, and the *training* portions of the three training corpora; no dev
-or test portion, and nothing of the external or new-site corpora, is read. Each stage writes its loss curve and settings to
-`WORK/<stage>.json`, which `export` puts into the model card's record.
+or test portion, and nothing of the external or new-site corpora, is read. Each stage writes its loss curve and settings
+to `WORK/<stage>.json`, which `export` puts into the model card's record.
 """
 
 from __future__ import annotations
@@ -113,10 +113,10 @@ def base_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 
 
 def lm_rows(texts: list[str], tokenizer: PreTrainedTokenizerFast, copy_share: float, seed: int) -> Iterator[list[int]]:
-    """Endless rows of ROW_TOKENS ids: running text, and `copy_share` of rows in which a passage is read, then repeated."""
+    """Endless rows of ROW_TOKENS ids: running text, and `copy_share` of rows that read a passage, then repeat it."""
     generator = random.Random(seed)
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    encoded = [ids + [end] for ids in tokenizer(texts, add_special_tokens=False).input_ids]
+    encoded = [[*ids, end] for ids in tokenizer(texts, add_special_tokens=False).input_ids]
     passages = [part for text in texts for part in _SENTENCE_END.split(text) if 20 <= len(part) <= 400]
     repeats = tokenizer(passages, add_special_tokens=False).input_ids
     openings = [
@@ -232,7 +232,7 @@ def _asked(generator: random.Random, labels: LabelSet) -> tuple[str, ...]:
 
 
 def instruction_tuning(arguments: argparse.Namespace) -> None:
-    """Stage two: all weights, the sum of both objectives, with rows of stage one mixed in so that nothing is forgotten."""
+    """Stage two: all weights, the sum of both objectives, rows of stage one mixed in so that nothing is forgotten."""
     work: Path = arguments.work
     hub = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
     encoder = Encoder(FastTokenizer(hub), CLINICAL, max_tokens=MAX_TOKENS)
@@ -249,13 +249,7 @@ def instruction_tuning(arguments: argparse.Namespace) -> None:
     model.train()
     optimizer = optimizer_for(model, arguments.lr)
     rows = lm_rows(training_texts(arguments.corpora), hub, 0.0, arguments.seed + 1)
-    order = [
-        chosen
-        for epoch in range(1 + arguments.steps * arguments.batch // max(1, len(examples)))
-        for chosen in epoch_batches(
-            [len(e.ids) for e in examples.examples], arguments.batch, f"{arguments.seed}/{epoch}"
-        )
-    ]
+    order = instruction_order(examples, arguments.steps, arguments.batch, arguments.seed)
     curve: list[dict[str, float]] = []
     tokens, started = 0, time.monotonic()
     for step in range(arguments.steps):
@@ -266,11 +260,7 @@ def instruction_tuning(arguments: argparse.Namespace) -> None:
             choice, whole = both_losses(readout, examples, batch)
             loss = choice + whole
             if step % 6 == 5:
-                text = torch.tensor([next(rows) for _ in range(8)])
-                logits = model(input_ids=text[:, :-1]).logits
-                loss = loss + 0.5 * torch.nn.functional.cross_entropy(
-                    logits.flatten(0, 1).float(), text[:, 1:].flatten()
-                )
+                loss = loss + 0.5 * text_loss(model, torch.tensor([next(rows) for _ in range(8)]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -292,10 +282,24 @@ def instruction_tuning(arguments: argparse.Namespace) -> None:
     write_stage(work, "instruct", arguments, found)
 
 
+def instruction_order(corpus: Corpus, steps: int, batch: int, seed: int) -> list[list[int]]:
+    """At least so many batches of example indices, epoch after epoch."""
+    lengths = [len(example.ids) for example in corpus.examples]
+    epochs = 1 + steps * batch // max(1, len(corpus))
+    return [chosen for epoch in range(epochs) for chosen in epoch_batches(lengths, batch, f"{seed}/{epoch}")]
+
+
+def text_loss(model: LlamaForCausalLM, rows: torch.Tensor) -> torch.Tensor:
+    """Mean language-modelling loss of rows of running text, nats per token."""
+    logits = model(input_ids=rows[:, :-1]).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
+
+
 def both_losses(readout: Readout, corpus: Corpus, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Both objectives from one pass, in nats per target token."""
     states = readout.hidden(batch.ids, mask=batch.mask).states[batch.rows, batch.columns]
-    choice = torch.nn.functional.cross_entropy(choice_logits(readout, corpus, batch, states), batch.golds, reduction="sum")
+    allowed = choice_logits(readout, corpus, batch, states)
+    choice = torch.nn.functional.cross_entropy(allowed, batch.golds, reduction="sum")
     whole = torch.nn.functional.cross_entropy(readout.logits(states), batch.targets, reduction="sum")
     return choice / len(batch.targets), whole / len(batch.targets)
 

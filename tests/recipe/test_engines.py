@@ -12,6 +12,8 @@ import pytest
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rules import find_rule
+from fedmedlora.corpus.formats import write_documents
+from fedmedlora.corpus.synthetic import PROFILES, generate_notes
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult
@@ -20,6 +22,9 @@ from fedmedlora.federation.local import loopback
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.federation.simulation import run_on_ray
 from fedmedlora.training.contract import SiteTrainer, Validator
+from fedmedlora.training.factory import resident
+from fedmedlora.training.loop import TrainSettings
+from fedmedlora.training.site import settings_to_scalars
 from numpy_sites import initial_state
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -66,6 +71,25 @@ def numpy_federation(monkeypatch: pytest.MonkeyPatch) -> Federation:
     return Federation(plan, initial_state(), "numpy_sites:make_site", sites, validator)
 
 
+@pytest.fixture
+def lora_federation(tmp_path: Path) -> Federation:
+    """Two sites of generated notes on the bundled base, trained for real, Fed-MedLoRA+ with a real validation set."""
+    sites: dict[str, dict[str, object]] = {}
+    common: dict[str, object] = {"base": "bundled", "rank": 4, "max_examples": 12, "threads": 1}
+    for name in ("cardiology-ward", "outpatient-letters"):
+        notes = tmp_path / f"{name}.jsonl"
+        write_documents(generate_notes(PROFILES[name], 2, seed=5), notes, "jsonl")
+        sites[name] = {"notes": str(notes), **common}
+    validation = tmp_path / "validation.jsonl"
+    write_documents(generate_notes(PROFILES["oncology-centre"], 1, seed=5, part="dev"), validation, "jsonl")
+    settings = settings_to_scalars(TrainSettings(lr=1e-3, epochs=1, batch_size=4, keep_moments=True))
+    judge = {"notes": str(validation), "settings": settings, **common}
+    plan = FederationPlan(tuple(sites), find_rule("fedmedlora-plus"), rounds=2, seed=3, settings=settings)
+    initial = resident("bundled", 4, 64.0).fresh(3)
+    factory = "fedmedlora.training.factory"
+    return Federation(plan, initial, f"{factory}:make_site_trainer", sites, Factory(f"{factory}:make_judge", judge))
+
+
 def assert_same(found: FederationResult, expected: FederationResult) -> None:
     assert found.state.digest == expected.state.digest
     assert [record.digest for record in found.history] == [record.digest for record in expected.history]
@@ -80,6 +104,17 @@ def assert_same(found: FederationResult, expected: FederationResult) -> None:
 def processes_of(folder: Path) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line]
+
+
+@pytest.mark.slow
+def test_three_engines_train_the_same_lora(lora_federation: Federation, tmp_path: Path) -> None:
+    expected = lora_federation.in_process(tmp_path / "one")
+    assert expected.state.digest != lora_federation.initial.digest
+    coordinator, sites = lora_federation.jobs(tmp_path / "ray")
+    assert_same(run_on_ray(coordinator, sites, tmp_path / "ray-work", processors=2, timeout_s=240.0), expected)
+    coordinator, sites = lora_federation.jobs(tmp_path / "link")
+    with loopback(sites, tmp_path / "flower") as running:
+        assert_same(running.run(coordinator, timeout_s=240.0), expected)
 
 
 @pytest.mark.slow

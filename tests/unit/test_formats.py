@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedmedlora.corpus.document import Document, Entity
-from fedmedlora.corpus.formats import FORMATS, guess_format, read_documents, write_documents
+from fedmedlora.corpus.formats import FORMATS, WRITABLE, check_target, guess_format, read_documents, write_documents
 from fedmedlora.errors import CorpusError
 
 PHEE = '{"id": "1_1", "context": "a", "annotations": []}\n'
@@ -89,7 +89,19 @@ def test_writing_needs_the_right_kind_of_path(tmp_path: Path) -> None:
         write_documents([], tmp_path / "file", "brat")
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_plain_text_is_read_whole_and_never_written(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_bytes("No fe\u0301ver.\r\n".encode())
+    (tmp_path / "a.txt").write_bytes(b"")
+    documents, dropped = read_documents(tmp_path, "text")
+    assert [(document.id, document.text) for document in documents] == [("a", ""), ("b", "No fe\u0301ver.\r\n")]
+    assert not dropped
+    with pytest.raises(CorpusError, match="'text' holds no annotation and is only read"):
+        write_documents(documents, tmp_path / "out", "text")
+    with pytest.raises(CorpusError, match="is a folder; format 'jsonl' is written to one file"):
+        check_target(tmp_path, "jsonl")
+
+
+@pytest.mark.parametrize("name", sorted(WRITABLE))
 def test_every_format_keeps_a_plain_note(tmp_path: Path, name: str) -> None:
     document = Document(
         "out:1",

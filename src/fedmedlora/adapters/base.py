@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
@@ -89,14 +92,7 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
             f"base model '{name}': no such folder. Give a folder with config.json, weights and tokenizer."
         )
     tokenizer = _load_tokenizer(name, where)
-    try:
-        config = AutoConfig.from_pretrained(where)
-        model = AutoModelForCausalLM.from_pretrained(where, config=config, dtype=dtype or "auto")
-    except (OSError, ValueError, KeyError) as error:
-        raise BaseModelError(
-            f"base model '{name}': cannot be loaded as a causal language model ({type(error).__name__}). "
-            "Expected config.json and safetensors weights of a model that AutoModelForCausalLM knows."
-        ) from error
+    model = _load_model(name, where, dtype)
     embeddings = model.get_input_embeddings().weight
     assert isinstance(embeddings, torch.Tensor)
     vocabulary = embeddings.shape[0]
@@ -108,6 +104,29 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
     model.requires_grad_(False)
     model.eval()
     return Base(name, model, tokenizer, model_digest(model))
+
+
+def _load_model(name: str, where: str, dtype: torch.dtype | None) -> PreTrainedModel:
+    try:
+        config = AutoConfig.from_pretrained(where)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            where, config=config, dtype=dtype or "auto", output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise BaseModelError(
+            f"base model '{name}': cannot be loaded as a causal language model ({type(error).__name__}). "
+            "Expected config.json and safetensors weights of a model that AutoModelForCausalLM knows."
+        ) from error
+    # Transformers annotates the model alone, though it was asked for its report too.
+    model, report = cast("tuple[PreTrainedModel, Mapping[str, Iterable[str]]]", loaded)
+    # What the files do not hold, it makes up at random.
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise BaseModelError(
+            f"base model '{name}': config.json asks for {len(missing)} tensors that the weights lack (the first: "
+            f"'{missing[0]}'). Configuration and weights are not of one model, or a file is missing."
+        )
+    return model
 
 
 def _load_tokenizer(name: str, where: str) -> FastTokenizer:

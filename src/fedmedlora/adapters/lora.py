@@ -1,4 +1,4 @@
-"""LoRA on a frozen base: attach it, read it out as an AdapterState, write one in. PEFT's, so any PEFT program loads it."""
+"""LoRA on a frozen base, through PEFT: attach it, read it out as an AdapterState, write one in."""
 
 from __future__ import annotations
 

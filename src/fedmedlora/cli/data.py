@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmedlora.cli.output import AsJson, Labels, example, label_set, note, print_json
+from fedmedlora.cli.output import (
+    AsJson,
+    Labels,
+    ReadAs,
+    WriteAs,
+    example,
+    format_of_name,
+    label_set,
+    note,
+    print_json,
+)
 from fedmedlora.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,12 +41,8 @@ def data() -> None:
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A file or folder of notes.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; for brat, the folder.")],
-    read_as: Annotated[
-        str | None, typer.Option("--from", metavar="F", help="Format of IN; by default told by its name and content.")
-    ] = None,
-    write_as: Annotated[
-        str | None, typer.Option("--to", metavar="F", help="Format of OUT; by default told by its name.")
-    ] = None,
+    read_as: ReadAs = None,
+    write_as: WriteAs = None,
     recipe: Recipe = None,
     split: Annotated[
         str | None,
@@ -47,13 +53,13 @@ def convert(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert notes between formats: jsonl, brat, conll, phee.
+    """Convert notes between formats: jsonl, brat, conll, phee; text (plain notes, a file each) is only read.
 
     What a reader, a recipe or OUT's format cannot hold is counted by reason on standard error.
     """
     from fedmedlora.corpus.formats import write_documents
 
-    format_out = write_as or _format_of_name(target)
+    format_out = write_as or format_of_name(target)
     result = _read(source, read_as, recipe, split)
     dropped = result.dropped + write_documents(result.documents, target, format_out)
     if as_json:
@@ -69,9 +75,7 @@ def convert(
 @app.command(epilog=example("fedmedlora data check notes.jsonl", "fedmedlora data check corpora/chia --recipe chia"))
 def check(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or folder of notes.")],
-    read_as: Annotated[
-        str | None, typer.Option("--from", metavar="F", help="Format of PATH; by default told by its name and content.")
-    ] = None,
+    read_as: ReadAs = None,
     recipe: Recipe = None,
     labels: Labels = None,
     as_json: AsJson = False,
@@ -117,12 +121,3 @@ def _split_part(text: str, recipe: str | None) -> tuple[Path, str, str]:
             f"--split {text}: expected FILE:CORPUS/PART (splits.json:chia/test), or FILE:PART with --recipe."
         )
     return Path(file), corpus, part
-
-
-def _format_of_name(target: Path) -> str:
-    from fedmedlora.corpus.formats import FORMATS
-
-    for name, entry in FORMATS.items():
-        if target.suffix in entry.suffixes:
-            return name
-    raise ConfigError(f"{target}: the format to write cannot be told by this name. Add --to {'|'.join(FORMATS)}.")

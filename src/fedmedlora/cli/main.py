@@ -18,7 +18,7 @@ import typer
 import typer.core
 
 from fedmedlora import __version__
-from fedmedlora.cli import data, model, notes
+from fedmedlora.cli import data, model, notes, study
 from fedmedlora.errors import FedMedLoRAError
 
 TRACEBACK_VARIABLE = "FEDMEDLORA_TRACEBACK"
@@ -39,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+study.add_verbs(app)
 notes.add_verbs(app)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmedlora.cli.output import AsJson, example, print_json
+from fedmedlora.cli.output import AsJson, example, print_json, quiet_libraries
 
 if TYPE_CHECKING:
     from fedmedlora.corpus.document import Json
@@ -31,6 +31,7 @@ def inspect(
 
     An adapter's files are read whole and checked against their digest.
     """
+    quiet_libraries()
     from fedmedlora.adapters.state import CONFIG_FILE
 
     found = _adapter(Path(which)) if (Path(which) / CONFIG_FILE).is_file() else _base(which)

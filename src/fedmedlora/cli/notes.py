@@ -1,21 +1,106 @@
-"""`fedmedlora score`: what predictions on notes are worth."""
+"""`fedmedlora extract` and `fedmedlora score`: what a trained adapter finds in notes, and what that is worth."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmedlora.cli.output import AsJson, Labels, example, label_set, note, print_json, print_table
+from fedmedlora.cli.output import (
+    AsJson,
+    Labels,
+    ReadAs,
+    WriteAs,
+    example,
+    format_of_name,
+    label_set,
+    note,
+    print_json,
+    print_table,
+    quiet_libraries,
+)
+from fedmedlora.errors import CorpusError
 
 if TYPE_CHECKING:
+    from fedmedlora.corpus.document import Document
     from fedmedlora.scoring import Count, Scores
 
 
 def add_verbs(app: typer.Typer) -> None:
     """Put this module's verbs into the program."""
+    app.command(
+        epilog=example(
+            "fedmedlora extract --model runs/demo/adapters/fedmedlora/0 notes.jsonl --out found.jsonl",
+            "fedmedlora extract --model runs/demo/adapters/fedmedlora/0 letters --from text --out found.jsonl",
+        )
+    )(extract)
     app.command(epilog=example("fedmedlora score gold.jsonl predicted.jsonl --json"))(score)
+
+
+def extract(
+    sources: Annotated[list[Path], typer.Argument(metavar="IN...", help="Files or folders of notes.")],
+    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="The adapter's folder, as a run leaves it.")],
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="The file to write; for brat, the folder.")],
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The base model; by default the one that the adapter names."),
+    ] = None,
+    read_as: ReadAs = None,
+    write_as: WriteAs = None,
+    labels: Labels = None,
+    as_json: AsJson = False,
+) -> None:
+    """Extract entities and their modifiers from notes with a trained adapter.
+
+    Plain notes, a file each, are read with --from text. Annotations that notes bring along are ignored; a note that
+    names its labels is asked for those alone. What could not be asked is counted by reason on standard error.
+    """
+    quiet_libraries()
+    from fedmedlora.corpus.formats import check_target, write_documents
+
+    format_out = write_as or format_of_name(out)
+    check_target(out, format_out)
+    asked_for = label_set(labels)
+    documents = _read_all(sources, read_as)
+
+    from fedmedlora.cli.progress import RichWatcher
+    from fedmedlora.inference.extract import extract_documents, load_adapted
+
+    with RichWatcher() as watcher:
+        adapted = load_adapted(model, base)
+        watcher.begin(f"extracting from {len(documents):,} documents", 0)
+        found = extract_documents(adapted, documents, asked_for, on_done=watcher.advance)
+    dropped = found.dropped + write_documents(found.documents, out, format_out)
+    entities = sum(len(document.entities) for document in found.documents)
+    relations = sum(len(document.relations) for document in found.documents)
+    if as_json:
+        counts = {"documents": len(documents), "entities": entities, "relations": relations}
+        print_json({**counts, "out": str(out), "format": format_out, "dropped": dict(dropped)})
+        return
+    for reason, count in sorted(dropped.items()):
+        note(f"left out: {reason}: {count:,}")
+    typer.echo(
+        f"{entities:,} entities and {relations:,} relations in {len(documents):,} documents "
+        f"written to {out} ({format_out})"
+    )
+
+
+def _read_all(sources: Sequence[Path], read_as: str | None) -> list[Document]:
+    """Documents of several files or folders, which may not share an id."""
+    from fedmedlora.corpus.formats import read_documents
+
+    documents: dict[str, Document] = {}
+    for path in sources:
+        for document in read_documents(path, read_as).documents:
+            if document.id in documents:
+                raise CorpusError(
+                    f"{path}: document id '{document.id}' was used before. Give every document its own id, or extract "
+                    "from these files one by one."
+                )
+            documents[document.id] = document
+    return list(documents.values())
 
 
 def score(

@@ -118,6 +118,8 @@ class SiteConfig(_Checked):
         default=None, description="labels annotated here; none: the recipe's, else all"
     )
     synthetic: SyntheticNotes | None = Field(default=None, description="generate this site's notes")
+    max_test_documents: _Count | None = Field(default=None, description="test documents; none: the evaluation's")
+    dev_documents: _Count | None = Field(default=None, description="dev documents; none: the evaluation's")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

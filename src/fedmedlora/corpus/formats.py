@@ -16,17 +16,19 @@ from fedmedlora.corpus.document import Document, ReadResult
 from fedmedlora.corpus.files import read_text
 from fedmedlora.corpus.jsonl import read_jsonl, write_jsonl
 from fedmedlora.corpus.phee import read_phee, write_phee
+from fedmedlora.corpus.text import read_plain_text
 from fedmedlora.errors import CorpusError, nearest
 
 
 class Format(NamedTuple):
     """How a format is read and written.
 
-    suffixes: of its files inside a folder, when the folder is read file by file; empty when `read` takes the folder.
+    write: None for a format that cannot hold annotations. suffixes: of its files inside a folder, when the folder is
+    read file by file; empty when `read` takes the folder.
     """
 
     read: Callable[[Path], ReadResult]
-    write: Callable[[Sequence[Document], Path], Counter[str]]
+    write: Callable[[Sequence[Document], Path], Counter[str]] | None
     suffixes: tuple[str, ...] = ()
 
 
@@ -35,7 +37,10 @@ FORMATS: dict[str, Format] = {
     "brat": Format(read_brat, write_brat),
     "conll": Format(read_conll, write_conll, (".tsv", ".conll", ".iob", ".bio", ".txt")),
     "phee": Format(read_phee, write_phee, (".json",)),
+    "text": Format(read_plain_text, None, (".txt",)),
 }
+WRITABLE = tuple(name for name, entry in FORMATS.items() if entry.write is not None)
+"""The formats that hold annotations."""
 
 _IOB_LINE = re.compile(r"(?:-DOCSTART-|\S.*[\t ](?:O|[BIESLUM]-\S+))\s*")
 
@@ -71,17 +76,30 @@ def write_documents(documents: Sequence[Document], path: Path, format: str) -> C
 
     path: a folder for brat, a file for the others.
 
-    Raises CorpusError when the format is unknown, or an id is used twice.
+    Raises CorpusError when the format is unknown or is only read, when the path does not suit it, or when an id is used
+    twice.
     """
-    entry = _format(format)
+    write = _writer(path, format)
     twice = [name for name, count in Counter(document.id for document in documents).items() if count > 1]
     if twice:
         raise CorpusError(f"document id '{twice[0]}' is used twice. Give every document its own id.")
+    return write(documents, path)
+
+
+def check_target(path: Path, format: str) -> None:
+    """Raise what `write_documents` would raise for this path and format, before the work that makes the documents."""
+    _writer(path, format)
+
+
+def _writer(path: Path, format: str) -> Callable[[Sequence[Document], Path], Counter[str]]:
+    entry = _format(format)
+    if entry.write is None:
+        raise CorpusError(f"format '{format}' holds no annotation and is only read. Write {', '.join(WRITABLE)}.")
     if entry.suffixes and path.is_dir():
         raise CorpusError(f"{path} is a folder; format '{format}' is written to one file. Name the file.")
     if not entry.suffixes and path.is_file():
         raise CorpusError(f"{path} is a file; format '{format}' is written to a folder. Name a folder.")
-    return entry.write(documents, path)
+    return entry.write
 
 
 def guess_format(path: Path) -> str:

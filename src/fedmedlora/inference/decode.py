@@ -124,7 +124,7 @@ class Decoder:
                 _settle_forced(row)
             going = [number for number, row in enumerate(active) if not row.state.ended]
             if cache is not None and going:
-                _compact(cache, going, before, added)
+                _compact(cache, going, before, added, self.readout.weight.device)
                 for number in going:
                     active[number].cached += added[number]
             active = [active[number] for number in going]
@@ -238,15 +238,15 @@ def _as_attention(mask: Tensor, readout: Readout) -> Tensor:
     """The mask in the form that the model's attention takes: boolean for SDPA, additive elsewhere."""
     if readout.model.config._attn_implementation == "sdpa":
         return mask
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else readout.weight.dtype
+    device = mask.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else readout.weight.dtype
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
-def _compact(cache: DynamicCache, going: Sequence[int], cached: Sequence[int], added: Sequence[int]) -> None:
+def _compact(
+    cache: DynamicCache, going: Sequence[int], cached: Sequence[int], added: Sequence[int], device: torch.device
+) -> None:
     """Keep the rows that go on, and of each its old tokens and the first `added` of the new, moved to the left."""
-    layers = _plain_layers(cache)
-    assert layers is not None
-    device = layers[0].keys.device
     past = max(cached)
     lengths = [cached[row] + added[row] for row in going]
     index = torch.zeros(len(going), max(lengths), dtype=torch.long)
@@ -255,9 +255,20 @@ def _compact(cache: DynamicCache, going: Sequence[int], cached: Sequence[int], a
         index[number, cached[row] : lengths[number]] = torch.arange(past, past + added[row])
     index = index.to(device)
     rows = torch.tensor(going, device=device)[:, None]
-    for layer in layers:
-        layer.keys = layer.keys.transpose(1, 2)[rows, index].transpose(1, 2)
-        layer.values = layer.values.transpose(1, 2)[rows, index].transpose(1, 2)
+    for layer in _growing_layers(cache):
+        layer.keys = _gathered(layer.keys, rows, index)
+        layer.values = _gathered(layer.values, rows, index)
+
+
+def _growing_layers(cache: DynamicCache) -> list[DynamicLayer]:
+    """The layers that keep every key and value that they are given; subclasses forget some."""
+    return [layer for layer in cache.layers if type(layer) is DynamicLayer and layer.is_initialized]
+
+
+def _gathered(kept: Tensor | None, rows: Tensor, index: Tensor) -> Tensor:
+    """Some columns of some rows. kept: [rows, heads, columns, width]; rows: [n, 1]; index: [n, columns]."""
+    assert kept is not None
+    return kept.transpose(1, 2)[rows, index].transpose(1, 2)
 
 
 def _cache_is_exact(readout: Readout) -> bool:
@@ -288,7 +299,7 @@ def _cache_is_exact(readout: Readout) -> bool:
             ).states
         except (TypeError, ValueError, RuntimeError, AttributeError):
             return False
-    if type(cache.layers[0]).__name__ != "DynamicLayer":
+    if len(_growing_layers(cache)) < len(cache.layers):
         return False
     both = torch.cat([first, second], dim=1).float()
     tolerance = 1e-4 if readout.weight.dtype == torch.float32 else 5e-2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from transformers import GenerationConfig
@@ -19,6 +19,16 @@ from fedmedlora.markup.span import parse_span
 
 _SLACK = 2.0
 _SLACK_TOKENS = 32
+
+
+class _Generates(Protocol):
+    """What every causal language model of Transformers can do; its own annotation binds a stand-in for self."""
+
+    def generate(
+        self, *, input_ids: torch.Tensor, attention_mask: torch.Tensor, generation_config: GenerationConfig
+    ) -> torch.Tensor:
+        """Prompt and completion of every row: [rows, columns]."""
+        ...
 
 
 class Answer(NamedTuple):
@@ -59,9 +69,10 @@ def _complete(adapted: Adapted, requests: Sequence[Request]) -> list[str]:
     config = GenerationConfig(
         max_new_tokens=most, do_sample=False, eos_token_id=tokenizer.end_id, pad_token_id=tokenizer.pad_id
     )
+    model = cast(_Generates, adapted.base.model)
     device = adapted.base.model.device
     with torch.inference_mode():
-        written = adapted.base.model.generate(
+        written = model.generate(
             input_ids=torch.tensor(rows, device=device),
             attention_mask=torch.tensor(mask, device=device),
             generation_config=config,

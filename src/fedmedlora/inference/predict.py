@@ -86,7 +86,7 @@ def predict_modifiers(
             found[item.document].append((head, label, (start + item.window.start, end + item.window.start)))
     return Predicted(
         [_with_relations(document, encoder, sorted(set(r))) for document, r in zip(documents, found, strict=True)],
-        dropped,
+        +dropped,
     )
 
 
@@ -97,7 +97,9 @@ def _modifier_requests(number: int, document: Document, encoder: Encoder, droppe
     for window in windows:
         for head in window.document.entities:
             request = encoder.re_request(window.document, head)
-            if request is not None and not _too_long(request, encoder, dropped):
+            if request is None:
+                dropped["re: no token covers the entity"] += bool(encoder.modifiers_asked(window.document, head))
+            elif not _too_long(request, encoder, dropped):
                 asked.append(_Asked(number, window, request))
     held = sum(len(window.document.entities) for window in windows)
     if held < len(heads):

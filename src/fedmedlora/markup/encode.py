@@ -139,6 +139,12 @@ class Encoder:
                     f"the base model's tokenizer cannot spell the tags of label '{label}'. "
                     "Use a base whose vocabulary covers '<', '>' and '/'."
                 )
+        spelled = [*opening.values(), *closing.values()]
+        if len(set(spelled)) < len(spelled):
+            raise BaseModelError(
+                "the base model's tokenizer spells two tags alike. "
+                "Use a base whose vocabulary covers the letters of all labels."
+            )
         return TagTokens(opening, closing, self.tokenizer.end_id)
 
     def ner_request(self, window: Document) -> Request | None:
@@ -151,21 +157,30 @@ class Encoder:
         return self._request("ner", window, None, source, source.ids, ner_prompt(self.labels, asked, self.style), asked)
 
     def re_request(self, window: Document, head: Entity) -> Request | None:
-        """The RE question about one entity of a window; None when no modifier of its type is annotated."""
-        annotated = self.labels.asked(window.labels)
-        asked = tuple(name for name in self.labels.modifiers.get(head.type, ()) if name in annotated)
-        if not asked or head.type not in annotated:
+        """The RE question about one entity of a window.
+
+        None when no modifier of its type is annotated (see `modifiers_asked`), or no token covers a piece of it.
+        """
+        asked = self.modifiers_asked(window, head)
+        if not asked:
             return None
         source = self._source(window.text)
+        pieces = _covered_pieces(source, head.spans)
+        if not pieces:
+            return None
         marked = list(source.ids)
-        for span in reversed(head.spans):
-            covered = _covered(source, span)
-            if covered is None:
-                return None
-            marked[covered[1] : covered[1]] = self.tags.closing[head.type]
-            marked[covered[0] : covered[0]] = self.tags.opening[head.type]
+        for first, last in reversed(pieces):
+            marked[last:last] = self.tags.closing[head.type]
+            marked[first:first] = self.tags.opening[head.type]
         prompt = re_prompt(self.labels, head.type, asked, self.style)
         return self._request("re", window, head.id, source, tuple(marked), prompt, asked)
+
+    def modifiers_asked(self, window: Document, head: Entity) -> tuple[str, ...]:
+        """The modifiers that an RE question about an entity asks for, in label order; none for an unannotated type."""
+        annotated = self.labels.asked(window.labels)
+        if head.type not in annotated:
+            return ()
+        return tuple(name for name in self.labels.modifiers.get(head.type, ()) if name in annotated)
 
     def ner_examples(self, windows: Iterable[Document]) -> Encoded:
         """One example a window."""
@@ -182,11 +197,11 @@ class Encoder:
         found = Encoded([], Counter())
         for window in windows:
             for head in window.entities:
-                if head.type not in self.labels.entity_types:
-                    continue
                 request = self.re_request(window, head)
                 if request is not None:
                     self._answer(request, _modifiers(window, head, request.grammar.labels), found)
+                elif self.modifiers_asked(window, head):
+                    found.dropped["re: no token covers the entity"] += 1
         return found
 
     def _answer(self, request: Request, entities: Sequence[Entity], found: Encoded) -> None:
@@ -248,6 +263,19 @@ def _covered(source: Source, span: Span) -> tuple[int, int] | None:
         if first < end and start < last and not source.escaped.text[max(first, start) : min(last, end)].isspace()
     ]
     return (touched[0], touched[-1] + 1) if touched else None
+
+
+def _covered_pieces(source: Source, spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """The tokens of each piece of an entity; pieces that share a token are one. Empty when a piece has no token."""
+    pieces: list[tuple[int, int]] = []
+    for span in spans:
+        covered = _covered(source, span)
+        if covered is None:
+            return []
+        if pieces and covered[0] < pieces[-1][1]:
+            covered = (pieces.pop()[0], covered[1])
+        pieces.append(covered)
+    return pieces
 
 
 def _modifiers(window: Document, head: Entity, asked: Collection[str]) -> list[Entity]:

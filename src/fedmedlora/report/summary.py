@@ -71,14 +71,12 @@ def summary_section(run: Run, setting: str) -> list[Markup]:
     for task in run.tasks:
         found = _estimates(run, setting, task)
         if not found:
+            parts.append(paragraph(f"— {TASK_NAMES[task]}: no strict F1 is defined yet, so nothing is compared."))
             continue
         overall = [_overall(found, one, other) for one, other in COMPARED]
         parts.append(element("h4", f"{TASK_NAMES[task]}, strict F1"))
         parts.append(bullets([*(_site_sentence(site, arms) for site, arms in found.items()), *filter(None, overall)]))
-    if not parts:
-        parts.append(paragraph("— There is nothing to compare yet: no score is recorded."))
-    else:
-        parts.append(paragraph(_NOISE))
+    parts.append(paragraph(_NOISE) if run.scores else paragraph("— No score is recorded, so there is nothing to say."))
     sentences = [sentence for arm in FEDERATED if (sentence := _traffic(run, setting, arm))]
     return [*parts, bullets(sentences)] if sentences else parts
 

@@ -23,7 +23,8 @@ OnAnswered = Callable[[int], None]
 class Evaluation:
     """Scores of each task on one site's documents, what decoding cost, what could not be asked.
 
-    passes, tokens: of decoding. seconds: decoding and scoring.
+    passes, tokens: of decoding. seconds: decoding and scoring. dropped: windows and heads that could
+    not be asked, and what the score left out, by reason.
     """
 
     scores: dict[Task, Scores]
@@ -80,6 +81,7 @@ def evaluate(
         predicted = predict(documents, encoder, decoder, on_answered)
         scores[task] = score_documents(documents, predicted.documents, encoder.labels)
         dropped.update(predicted.dropped)
+        dropped.update({f"{task}, not scored: {why}": count for why, count in scores[task].dropped.items()})
         if predictions is not None:
             write_documents(predicted.documents, predictions.with_name(f"{predictions.name}.{task}.jsonl"), "jsonl")
     return Evaluation(

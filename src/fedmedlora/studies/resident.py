@@ -6,13 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedmedlora.adapters.base import load_base, use_threads
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.labels import LabelSet
-from fedmedlora.errors import TrainingError
+from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Encoder, Example, Task
 from fedmedlora.record import machine, versions
@@ -45,15 +46,18 @@ class Resident:
 
     def documents(self, site: str, part: str) -> list[Document]:
         """The dev or test documents of a site that the study looks at."""
-        evaluation = self.config.evaluation
-        most = evaluation.max_test_documents if part == "test" else evaluation.dev_documents
+        own, evaluation = self.config.site(site), self.config.evaluation
+        if part == "test":
+            most = own.max_test_documents or evaluation.max_test_documents
+        else:
+            most = own.dev_documents or evaluation.dev_documents
         return sample_documents(self.sites[site].parts[part], most, seed=0)
 
 
 def load_resident(config: StudyConfig) -> Resident:
     """Read the notes, then load the base: cheap mistakes are found before anything expensive.
 
-    Raises the corpus's, label set's and base model's errors, and TrainingError for a site without a training example.
+    Raises the corpus's, label set's and base model's errors, and CorpusError for a site without a training example.
     """
     use_threads(config.threads)
     labels = load_labels(config)
@@ -68,7 +72,7 @@ def load_resident(config: StudyConfig) -> Resident:
             site.parts["train"], encoder, config.tasks, max_per_task=training.max_train_examples, seed=f"cap/{name}"
         )
         if not encoded.examples:
-            raise TrainingError(
+            raise CorpusError(
                 f"site '{name}' has no training example among {len(site.parts['train'])} documents. "
                 "Check its labels, its recipe and max_tokens (`fedmedlora data check` shows what its notes hold)."
             )
@@ -90,7 +94,7 @@ def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], en
             chosen, encoder, config.tasks, max_per_task=config.plus.validation_examples, seed=f"validation/{name}"
         ).examples
     if not found:
-        raise TrainingError(
+        raise CorpusError(
             "Fed-MedLoRA+ needs validation examples, but no site has a dev document. Give a site a dev part."
         )
     return found
@@ -108,7 +112,7 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         "machine": {**machine(), "threads": use_threads(None)},
         "seeds": list(config.seeds),
         "base": {
-            "name": config.base,
+            "name": Path(config.base).name if Path(config.base).is_absolute() else config.base,
             "digest": base.digest,
             "parameters": base.parameters - state.parameters,
             "bytes": base_bytes(resident.adapted),

@@ -48,12 +48,15 @@ def load_labels(config: StudyConfig) -> LabelSet:
 def load_sites(config: StudyConfig, labels: LabelSet) -> list[SiteNotes]:
     """Every site's notes, in the study's order, so that bad input is known before anything expensive starts.
 
-    Raises CorpusError naming site, file and document; ConfigError for an unknown recipe or profile.
+    Raises CorpusError naming site, file and document; ConfigError for an unknown recipe, profile or label.
     """
     return [_load(site, config, labels) for site in config.sites]
 
 
 def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
+    unknown = [name for name in site.labels or () if name not in labels.names]
+    if unknown:
+        raise ConfigError(f"site '{site.name}': unknown label '{unknown[0]}': {nearest(unknown[0], labels.names)}")
     dropped: Counter[str] = Counter()
     parts = _generated(site) if site.synthetic is not None else _read_parts(site, config, dropped)
     if site.labels is not None:

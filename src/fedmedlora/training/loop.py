@@ -222,11 +222,13 @@ def _training_mode(adapted: Adapted, settings: TrainSettings) -> Iterator[None]:
     try:
         model.train()
         if settings.checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            # It also asks for gradients at the embeddings, which this form does not need, by a hook that would stay.
+            model.disable_input_require_grads()
         yield
     finally:
         if settings.checkpointing:
-            model.gradient_checkpointing_disable()
+            model.activation_checkpointing_disable()
         model.eval()
 
 

@@ -1,0 +1,219 @@
+"""`fedmedlora run`, `demo` and `report`: whole studies, from a study file to a page."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedmedlora.cli.output import AsJson, example, note, print_json, print_table, quiet_libraries
+
+if TYPE_CHECKING:
+    from fedmedlora.config.models import StudyConfig
+    from fedmedlora.corpus.document import Json
+    from fedmedlora.report.records import Run, Score
+    from fedmedlora.scoring import Task
+
+RUNS = Path("runs")
+REPORT_FILE = "report.html"
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one value of the study (training.lr=1e-4); may be repeated."
+    ),
+]
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Put this module's verbs into the program."""
+    app.command(
+        epilog=example(
+            "fedmedlora run studies/open-benchmark.toml",
+            "fedmedlora run studies/open-benchmark.toml --set training.lr=1e-4 --out runs/lower-rate --resume",
+        )
+    )(run)
+    app.command(epilog=example("fedmedlora demo"))(demo)
+    app.command(epilog=example("fedmedlora report runs/demo"))(report)
+
+
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the sites and say what would be run; train nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; by default runs/NAME-OF-THE-STUDY.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study: train and test every arm, record everything, write the report.
+
+    The folder gets study.toml (resolved), run.json, records.jsonl, rounds.jsonl, adapters, predictions and report.html.
+    A run that was killed goes on with --resume and ends as if it had never stopped.
+    """
+    quiet_libraries()
+    from fedmedlora.config.study_file import load_study
+
+    config = load_study(study, overrides or ())
+    if dry_run:
+        _say_what_would_be_run(config, as_json)
+    else:
+        command = _command_line("run", _portable(study), overrides or ())
+        _run_and_report(config, out or RUNS / config.name, resume, command, as_json)
+
+
+def demo(
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run.")] = RUNS / "demo",
+    as_json: AsJson = False,
+) -> None:
+    """Run a whole small study on generated notes, with the bundled base model, in minutes on a processor.
+
+    A demo that was stopped goes on where it was; one that ended is shown again. Remove the folder to start afresh.
+    """
+    quiet_libraries()
+    from importlib.resources import files
+
+    from fedmedlora.config.study_file import load_study
+    from fedmedlora.report.numbers import several
+
+    packaged = Path(str(files("fedmedlora.studies").joinpath("demo.toml")))
+    config = load_study(packaged, overrides or (), environment={})
+    # Generated notes have no folder; the packaged file's own would put a path of this machine into the record.
+    config = config.model_copy(update={"corpora_root": out.absolute()})
+    begun = out.is_dir()
+    note(
+        f"{len(config.sites)} sites with generated notes ({', '.join(site.name for site in config.sites)}), "
+        f"{several(len(config.arms), 'way')} to train, {several(config.rounds, 'round')}."
+    )
+    if begun:
+        note(f"{out} is there already: what is done in it is not done again.")
+    _run_and_report(config, out, begun, _command_line("demo", "", overrides or ()), as_json)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders that `fedmedlora run` wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="The page; by default report.html in the run's folder, or here for several."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report on one or several runs, finished or not: one HTML file that opens without a network."""
+    from fedmedlora.report.page import write_report
+
+    page = write_report(runs, out or (runs[0] / REPORT_FILE if len(runs) == 1 else Path(REPORT_FILE)))
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        typer.echo(f"report: {page}")
+
+
+def _say_what_would_be_run(config: StudyConfig, as_json: bool) -> None:
+    from fedmedlora.studies.cells import describe_cells
+    from fedmedlora.studies.sites import load_labels, load_sites
+
+    cells = describe_cells(config)
+    sites = load_sites(config, load_labels(config))
+    if as_json:
+        held: list[Json] = [
+            {
+                "name": site.name,
+                "documents": {part: len(documents) for part, documents in site.parts.items()},
+                "dropped": dict(site.dropped),
+            }
+            for site in sites
+        ]
+        print_json({"study": config.name, "base": config.base, "sites": held, "cells": list(cells)})
+        return
+    for site in sites:
+        parts = ", ".join(f"{part} {len(documents):,}" for part, documents in site.parts.items())
+        typer.echo(f"site {site.name}: {parts} documents; {sum(site.dropped.values()):,} annotations dropped")
+    if any(site.dropped for site in sites):
+        note("what was dropped, by reason: --json, or `fedmedlora data check`")
+    for number, cell in enumerate(cells, start=1):
+        typer.echo(f"[{number}/{len(cells)}] {cell}")
+
+
+def _run_and_report(config: StudyConfig, out: Path, resume: bool, command: str, as_json: bool) -> None:
+    from fedmedlora.cli.progress import RichWatcher
+    from fedmedlora.report.load import load_run
+    from fedmedlora.report.page import write_report
+    from fedmedlora.studies.cells import study_cells
+    from fedmedlora.studies.run import run_study
+
+    with RichWatcher() as watcher:
+        run_study(config, out, resume=resume, command=command, watcher=watcher)
+    page = write_report([out], out / REPORT_FILE)
+    done = load_run(out)
+    if as_json:
+        scores: list[Json] = [_score_json(score) for score in done.scores]
+        print_json({"run": str(out), "report": str(page), "cells": len(study_cells(config)), "scores": scores})
+        return
+    for task in done.tasks:
+        _print_scores(done, task)
+        typer.echo()
+    typer.echo(f"run: {out}\nreport: {page}")
+
+
+def _score_json(score: Score) -> dict[str, Json]:
+    """One model's micro F1 on one site's test documents."""
+    f1: dict[str, Json] = {
+        task: {"strict": score.f1(task, "strict"), "lenient": score.f1(task, "lenient")} for task in score.tasks
+    }
+    return {
+        "setting": score.setting,
+        "arm": score.arm,
+        "seed": score.seed,
+        "trained_on": score.trained_on,
+        "test_site": score.test_site,
+        "documents": score.documents,
+        **f1,
+    }
+
+
+def _print_scores(done: Run, task: Task) -> None:
+    """Models × test sites, the mean over seeds."""
+    from fedmedlora.report.numbers import Spread, decimal
+    from fedmedlora.report.progress import model_label
+
+    cells: dict[str, dict[str, list[Score]]] = {}
+    for score in done.scores:
+        cells.setdefault(model_label(score.arm, score.trained_on), {}).setdefault(score.test_site, []).append(score)
+    sites = [site.name for site in done.info.sites]
+    rows = []
+    for label, tested in cells.items():
+        row = [label]
+        for site in sites:
+            strict = Spread.of(score.f1(task, "strict") for score in tested.get(site, ()))
+            lenient = Spread.of(score.f1(task, "lenient") for score in tested.get(site, ()))
+            row.append(f"{decimal(strict.mean)} / {decimal(lenient.mean)}")
+        rows.append(row)
+    seeds = len({score.seed for score in done.scores})
+    mean = f", mean of {seeds} seeds" if seeds > 1 else ""
+    print_table([f"{task.upper()} F1, strict / lenient{mean}", *(f"on {site}" for site in sites)], rows)
+
+
+def _command_line(verb: str, study: str, overrides: Sequence[str]) -> str:
+    """How to start this study again, for the record."""
+    words = ["fedmedlora", verb, *([study] if study else [])]
+    for override in overrides:
+        key, _, value = override.partition("=")
+        plain = value.strip().strip("\"'")
+        words += ["--set", f"{key}={_portable(Path(plain)) if plain.startswith(('/', '~', '..')) else value}"]
+    return shlex.join(words)
+
+
+def _portable(path: Path) -> str:
+    """The path from the working folder, or its name alone: a published record names no folder of one machine."""
+    absolute, here = Path(os.path.abspath(path.expanduser())), Path.cwd()
+    return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else absolute.name

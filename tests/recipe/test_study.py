@@ -1,0 +1,213 @@
+"""A whole study with a tiny base: what it leaves, what that is good for, and that it survives being killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_study import ARMS, CELLS, SITES, write_study
+from transformers import AutoModelForCausalLM
+
+from fedmedlora.cli.main import main
+from fedmedlora.config.study_file import load_study
+from fedmedlora.corpus.formats import read_documents, write_documents
+from fedmedlora.corpus.labels import CLINICAL
+from fedmedlora.errors import ConfigError
+from fedmedlora.inference.extract import load_adapted
+from fedmedlora.record import read_json_lines
+from fedmedlora.report.load import load_run
+from fedmedlora.report.page import write_report
+from fedmedlora.report.progress import progress
+from fedmedlora.studies.run import run_study
+from fedmedlora.studies.sites import load_sites
+from tiny import quietly_load_peft
+
+SOURCES = Path(__file__).resolve().parents[2] / "src"
+
+SCORE_FIELDS = {
+    "kind", "setting", "arm", "seed", "trained_on", "test_site", "documents", "scores", "intervals", "decode",
+    "dropped", "adapter_digest",
+}  # fmt: skip
+ARM_FIELDS = {
+    "kind", "setting", "arm", "seed", "trained_on", "seconds", "target_tokens", "steps", "rounds", "bytes_sent",
+    "bytes_received", "full_model_bytes", "adapter_digest",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def done(study: Path) -> Path:
+    """The run that nothing interrupted. Tests only read it."""
+    out = run_study(load_study(study), study.parent / "done", command="fedmedlora run tiny.toml")
+    write_report([out], out / "report.html")
+    return out
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return list(read_json_lines(path))
+
+
+def timeless(value: object) -> object:
+    """The value without what a clock said."""
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if key != "seconds"}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def test_every_model_is_scored_on_every_site_and_recorded_once(done: Path) -> None:
+    records = lines(done / "records.jsonl")
+    scores = [line for line in records if line["kind"] == "score"]
+    arms = [line for line in records if line["kind"] == "arm"]
+    assert (len(scores), len(arms)) == (CELLS * len(SITES), CELLS)
+    assert all(set(line) == SCORE_FIELDS for line in scores)
+    assert all(set(line) == ARM_FIELDS for line in arms)
+    assert {line["arm"] for line in arms} == set(ARMS)
+    for line in arms:
+        federated = line["arm"] in ("fedmedlora", "fedmedlora-plus")
+        assert (line["bytes_sent"] is not None) == federated
+        # A round and its answer for each site in each of two rounds, each as large as the frozen base would be.
+        assert (
+            not federated
+            or line["full_model_bytes"] == 2 * 2 * 2 * json.loads((done / "run.json").read_text())["base"]["bytes"]
+        )
+    rounds = lines(done / "rounds.jsonl")
+    # Two rounds of every model but the untrained one.
+    assert len(rounds) == 2 * (CELLS - 1)
+    assert progress(load_run(done)).finished
+
+
+def test_arms_train_on_equal_passes(done: Path) -> None:
+    by_arm = {
+        (line["arm"], line["trained_on"]): line for line in lines(done / "records.jsonl") if line["kind"] == "arm"
+    }
+    alone = sum(by_arm["single-site", site]["target_tokens"] for site in SITES)  # type: ignore[misc]
+    for arm in ("centralised", "fedmedlora", "fedmedlora-plus"):
+        assert by_arm[arm, "all"]["target_tokens"] == alone > 0
+    assert by_arm["zero-shot", "none"]["target_tokens"] == 0
+
+
+def test_the_report_and_the_record_name_no_folder_of_this_machine(done: Path, study: Path) -> None:
+    for name in ("report.html", "run.json", "study.toml", "records.jsonl", "rounds.jsonl"):
+        text = (done / name).read_text(encoding="utf-8")
+        assert text
+        assert str(study.parent) not in text
+    assert load_study(done / "study.toml", environment={}).sites == load_study(study, environment={}).sites
+
+
+def test_predictions_are_scored_by_the_command_line_as_recorded(
+    done: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_study(study)
+    for site in load_sites(config, CLINICAL):
+        write_documents(site.parts["test"], tmp_path / f"{site.name}.jsonl", "jsonl")
+    for line in lines(done / "records.jsonl"):
+        if line["kind"] != "score" or line["trained_on"] in SITES:
+            continue
+        for task in config.tasks:
+            site = line["test_site"]
+            predicted = done / "predictions" / str(line["arm"]) / "0" / f"{site}.{task}.jsonl"
+            assert main(["score", str(tmp_path / f"{site}.jsonl"), str(predicted), "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)[task] == line["scores"][task]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("folder", ["fedmedlora/0", "single-site/0/triage"])
+def test_an_adapter_loads_in_plain_peft_and_gives_the_same_logits(done: Path, study: Path, folder: str) -> None:
+    adapter, base = done / "adapters" / folder, study.parent / "base"
+    recorded = {line["adapter_digest"] for line in lines(done / "records.jsonl")}
+    resident = load_adapted(adapter)
+    assert resident.read().digest in recorded
+    plain = quietly_load_peft(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    alone = AutoModelForCausalLM.from_pretrained(base).eval()
+    ids = torch.arange(40)[None] * 7 % 380
+    with torch.inference_mode():
+        ours, theirs, without = (model(input_ids=ids).logits for model in (resident.model, plain, alone))
+    assert torch.equal(ours, theirs)
+    assert not torch.allclose(ours, without, atol=1e-3)
+
+
+def test_extract_finds_what_the_study_found(
+    done: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_study(study)
+    (triage, _) = load_sites(config, CLINICAL)
+    write_documents(triage.parts["test"], tmp_path / "notes.jsonl", "jsonl")
+    command = ["extract", "--model", str(done / "adapters/zero-shot/0"), str(tmp_path / "notes.jsonl")]
+    assert main([*command, "--out", str(tmp_path / "found.jsonl"), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    found = read_documents(tmp_path / "found.jsonl").documents
+    expected = read_documents(done / "predictions/zero-shot/0/triage.ner.jsonl").documents
+    mains = [
+        [(entity.type, entity.spans) for entity in document.entities if entity.type in CLINICAL.entity_types]
+        for document in found
+    ]
+    assert mains == [[(entity.type, entity.spans) for entity in document.entities] for document in expected]
+    assert any(mains)
+    assert counts["documents"] == 2
+    assert counts["entities"] == sum(len(document.entities) for document in found)
+    assert counts["relations"] == sum(len(document.relations) for document in found)
+
+
+def test_a_run_that_ended_is_left_as_it_is(done: Path, study: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("*.jsonl")}
+    run_study(load_study(study), done, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in done.rglob("*.jsonl")} == before
+    with pytest.raises(ConfigError, match=r"already holds a run\. Add --resume"):
+        run_study(load_study(study), done)
+    with pytest.raises(ConfigError, match="started with another configuration"):
+        run_study(load_study(study, ["training.lr=1e-3"]), done, resume=True)
+
+
+KILLED_WHEN = (
+    "state/single-site/0/triage/checkpoint.json",  # the first round, whose optimizer is kept
+    "state/fedmedlora/0/global-0001.safetensors",  # between rounds
+    "predictions/fedmedlora-plus/0/triage.ner.jsonl",  # testing
+)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_bits(done: Path, study: Path) -> None:
+    out = study.parent / "killed"
+    for place in KILLED_WHEN:
+        _run_until(study, out, out / place)
+    assert not progress(load_run(out)).finished
+    assert main(["run", str(study), "--out", str(out), "--resume"]) == 0
+    for name in ("records.jsonl", "rounds.jsonl"):
+        assert timeless(lines(out / name)) == timeless(lines(done / name))
+    for adapter in (done / "adapters").rglob("adapter_model.safetensors"):
+        assert (out / adapter.relative_to(done)).read_bytes() == adapter.read_bytes()
+    for predicted in (done / "predictions").rglob("*.jsonl"):
+        assert (out / predicted.relative_to(done)).read_bytes() == predicted.read_bytes()
+    assert json.loads((out / "run.json").read_text())["command"] == "fedmedlora run tiny.toml"
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def _run_until(study: Path, out: Path, appears: Path) -> None:
+    """Start or resume the run in a process of its own, and kill it once a file is there."""
+    command = [sys.executable, "-c", "from fedmedlora.cli.main import run_and_exit; run_and_exit()", "run", study.name]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    with (out.parent / "killed.log").open("w+b") as log:
+        process = subprocess.Popen(
+            [*command, "--out", str(out), "--resume"], cwd=study.parent, env=environment, stdout=log, stderr=log
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while not appears.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+            status = process.wait(timeout=30)
+        finally:
+            process.kill()
+        log.seek(0)
+        assert appears.exists(), log.read().decode()
+        assert status == -signal.SIGKILL

@@ -1,0 +1,58 @@
+"""The report's small parts: judging by intervals, numbers in words, escaping, charts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+from fedmedlora.report.charts import Series, line_chart
+from fedmedlora.report.elements import element, escape
+from fedmedlora.report.numbers import Spread, decimal, duration, listed, size
+from fedmedlora.report.summary import Estimate, judge, saving
+
+
+def test_judging_by_intervals() -> None:
+    assert judge(Estimate(0.50, 0.45, 0.55), Estimate(0.40, 0.35, 0.44)) == "above"
+    assert judge(Estimate(0.40, 0.35, 0.44), Estimate(0.50, 0.45, 0.55)) == "below"
+    assert judge(Estimate(0.50, 0.45, 0.55), Estimate(0.42, 0.38, 0.46)) == "within the noise"
+    assert judge(Estimate(0.50, None, None), Estimate(0.42, 0.38, 0.46)) == "not judged"
+
+
+def test_numbers_in_words() -> None:
+    assert (decimal(0.4567), decimal(None), decimal(float("inf"))) == ("0.457", "—", "not finite")
+    assert [size(n) for n in (0, 999, 1000, 9_996, 999_499, 999_600, 1_234_567)] == [
+        "0 B",
+        "999 B",
+        "1.00 kB",
+        "10.0 kB",
+        "999 kB",
+        "1.00 MB",
+        "1.23 MB",
+    ]
+    assert size(5_000_000_000_000_000) == "5,000 TB"
+    assert [duration(s) for s in (83.24, 754.0, 7400.0)] == ["83.2 s", "12.6 min", "2.06 h"]
+    assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("—", "a", "a, b and c")
+    assert (saving(15, 1000), saving(110, 100)) == ("98.5 % less", "10.0 % more")
+    assert Spread.of([0.25, None, 0.75]) == (0.5, 0.25, 0.75, 2, 3)
+
+
+def test_elements_escape_once() -> None:
+    assert element("td", "a<b", class_="n") == '<td class="n">a&lt;b</td>'
+    assert escape(escape("&")) == "&amp;"
+
+
+def test_a_chart_breaks_its_line_where_a_value_is_missing() -> None:
+    chart = line_chart("c", "t", "F1", [Series("a", 0, ((1, 0.1), (2, None), (3, 0.3), (4, 0.4)))])
+    path = next(one for one in ET.fromstring(chart).iter("path") if one.get("class") == "line")
+    # One move for round 1, one for round 3, a line to round 4.
+    assert re.sub(r"[^ML]", "", path.get("d", "")) == "MML"
+    assert "a: 0.100 after round 1, 0.400 after round 4" in chart
+    assert line_chart("c", "t", "F1", [Series("a", 0, ((1, None),))]) == ""
+
+
+def test_the_room_loads_no_heavy_library() -> None:
+    code = "import sys, fedmedlora.report; print(sorted({'torch', 'flwr', 'numpy', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
