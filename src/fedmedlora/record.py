@@ -16,11 +16,14 @@ from fedmedlora.errors import InputError
 _RECORDED_LIBRARIES = ("fedmedlora", "torch", "transformers", "peft", "flwr", "numpy", "tokenizers", "safetensors")
 
 
+_PART = ".part"
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a whole file or leave the old one: temporary file beside it, fsync, rename. Creates parent folders."""
     payload = data.encode("utf-8") if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
@@ -30,6 +33,17 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sweep_unfinished(folder: Path) -> int:
+    """Remove what a killed `write_atomic` left below a folder, note text perhaps; returns how many files.
+
+    Only while nobody writes there.
+    """
+    left = [path for path in folder.rglob(f".*{_PART}") if path.is_file()]
+    for path in left:
+        path.unlink()
+    return len(left)
 
 
 def append_json_line(path: Path, value: Mapping[str, object]) -> None:

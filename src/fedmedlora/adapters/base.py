@@ -84,7 +84,7 @@ def bundled_path() -> Path:
 
 
 def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
-    """Load a causal language model and its fast tokenizer, frozen, in evaluation mode.
+    """Load a causal language model and its fast tokenizer, frozen, in evaluation mode, on the GPU where there is one.
 
     name: "bundled", a folder, or a hub name (from the local cache when the machine is offline).
     dtype: precision to hold the weights in; None keeps the stored one.
@@ -109,6 +109,8 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
         )
     model.requires_grad_(False)
     model.eval()
+    if torch.cuda.is_available():
+        model.cuda()
     return Base(name, model, tokenizer, model_digest(model))
 
 

@@ -23,7 +23,7 @@ from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
-from fedmedlora.record import append_json_line, read_json_lines, write_atomic
+from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, study_cells
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
@@ -67,6 +67,7 @@ def run_study(
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
     resident = load_resident(config)
     out.mkdir(parents=True, exist_ok=True)
+    sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
     if not (out / RUN_FILE).exists():
         started = datetime.now(UTC).isoformat(timespec="seconds")
