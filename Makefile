@@ -32,7 +32,7 @@ $(BIN)/python:
 
 # torch goes first and alone, so that its build (CPU or CUDA) is chosen by its index and by nothing else.
 $(VENV)/.installed-torch: constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch==$(TORCH)
+	$(BIN)/python -m pip install $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),-c constraints.txt) torch==$(TORCH)
 	@touch $@
 
 $(VENV)/.installed: $(PINS) $(VENV)/.installed-torch

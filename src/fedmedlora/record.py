@@ -47,15 +47,14 @@ def sweep_unfinished(folder: Path) -> int:
 
 
 def append_json_line(path: Path, value: Mapping[str, object]) -> None:
-    """Append one JSON object as a line and fsync. A line cut short by a crash is ignored by `read_json_lines`."""
+    """Append one JSON object as a line and fsync. A last line that a crash cut short gives way to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n"
     with path.open("a+b") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        if size:
-            stream.seek(size - 1)
-            if stream.read(1) != b"\n":
-                stream.write(b"\n")
+        stream.seek(0)
+        held = stream.read()
+        if held and not held.endswith(b"\n"):
+            stream.truncate(held.rfind(b"\n") + 1)
         stream.write(line.encode("utf-8"))
         stream.flush()
         os.fsync(stream.fileno())
@@ -64,21 +63,18 @@ def append_json_line(path: Path, value: Mapping[str, object]) -> None:
 def read_json_lines(path: Path) -> Iterator[dict[str, object]]:
     """Yield the objects of a JSON-lines file that this program wrote. A missing file yields nothing.
 
-    Lines that are not JSON are skipped only when they could be what a crash left behind (no closing brace).
-    Raises InputError for any other damage, with file and line.
+    A last line without its line break is what a crash left behind, and skipped. Raises InputError for any other damage,
+    with file and line.
     """
     if not path.exists():
         return
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            stripped = line.strip()
-            if not stripped:
-                continue
+            if not line.endswith(b"\n"):
+                return
             try:
-                value = json.loads(stripped)
+                value = json.loads(line)
             except ValueError as error:
-                if not stripped.endswith(b"}"):
-                    continue
                 raise InputError(
                     f"{path}, line {number}: not JSON. Restore the file or start a new run directory."
                 ) from error

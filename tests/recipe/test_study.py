@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tiny_study import ARMS, CELLS, SITES, write_study
 from transformers import AutoModelForCausalLM
 
 from fedmedlora.cli.main import main
-from fedmedlora.config.study_file import load_study
+from fedmedlora.config.study_file import load_study, study_toml
 from fedmedlora.corpus.formats import read_documents, write_documents
 from fedmedlora.corpus.labels import CLINICAL
 from fedmedlora.errors import ConfigError
@@ -176,6 +177,27 @@ KILLED_WHEN = (
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("changed", ["base", "sites", "machine"])
+def test_a_run_is_not_resumed_on_other_notes_another_base_or_machine(
+    done: Path, study: Path, tmp_path: Path, changed: str
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(done, out)
+    # The resolved study file holds paths relative to its folder.
+    config = load_study(study)
+    (out / "study.toml").write_text(study_toml(config, out), encoding="utf-8")
+    described = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    if changed == "base":
+        described["base"]["digest"] = "0" * 64
+    elif changed == "sites":
+        described["sites"][0]["parts"]["test"]["digest"] = "0" * 64
+    else:
+        described["machine"]["threads"] += 1
+    (out / "run.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"started with another {changed}"):
+        run_study(config, out, resume=True)
+
+
 def test_a_killed_run_resumes_to_the_same_bits(done: Path, study: Path) -> None:
     out = study.parent / "killed"
     for place in KILLED_WHEN:

@@ -33,7 +33,6 @@ rank = 2
 alpha = 4.0
 
 [plus]
-validation_documents = 2
 validation_examples = 4
 
 [evaluation]

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models
 
 import tiny
-from fedmedlora.adapters.base import FastTokenizer, load_base, model_digest, use_threads
+from fedmedlora.adapters.base import FastTokenizer, load_base, model_digest, usable_tokens, use_threads
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
 
 
@@ -156,3 +156,17 @@ def test_threads() -> None:
     assert use_threads(before) == before
     with pytest.raises(EnvironmentProblem, match="expected at least 1"):
         use_threads(0)
+
+
+def test_a_base_is_not_asked_to_read_more_than_it_can(tmp_path: Path) -> None:
+    base = load_base(str(tiny.save_base(tmp_path / "base")))
+    limit = base.model.config.max_position_embeddings
+    assert usable_tokens(base, limit + 1) == limit
+    assert usable_tokens(base, limit - 1) == limit - 1
+
+
+def test_the_digest_is_of_the_stored_precision(tmp_path: Path) -> None:
+    folder = tiny.save_base(tmp_path / "base")
+    stored, halved = load_base(str(folder)), load_base(str(folder), dtype=torch.bfloat16)
+    assert halved.model.dtype == torch.bfloat16 != stored.model.dtype
+    assert halved.digest == stored.digest

@@ -15,8 +15,9 @@ from fedmedlora.adapters.lora import attach_lora
 from fedmedlora.adapters.state import CONFIG_FILE, AdapterState, save_state
 from fedmedlora.corpus.document import Document
 from fedmedlora.errors import AdapterError, BaseModelError
+from fedmedlora.inference import generate
 from fedmedlora.inference.extract import base_name, extract_documents, load_adapted
-from fedmedlora.inference.generate import _parse, generate_answers
+from fedmedlora.inference.generate import Answer, _parse, generate_answers
 from fedmedlora.markup.encode import Encoder
 
 
@@ -100,6 +101,30 @@ def test_free_generation_is_read_leniently(saved: Path) -> None:
             assert all(0 <= start < end <= len(request.document.text) for start, end in spans)
     # One at a time or padded together: the same.
     assert generate_answers(adapted, requests, batch_size=1) == answers
+
+
+def test_plain_extraction_marks_only_the_source_and_counts_the_rest(saved: Path) -> None:
+    adapted = load_adapted(saved)
+    found = extract_documents(adapted, tiny.notes()[:2], tiny.LABELS, plain=True)
+    assert [document.text for document in found.documents] == [note.text for note in tiny.notes()[:2]]
+    for document in found.documents:
+        assert all(document.text[entity.start : entity.end].strip() for entity in document.entities)
+
+
+def test_plain_generation_gives_token_spans_and_counts_what_has_none(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapted = load_adapted(saved)
+    encoder = Encoder(adapted.base.tokenizer, tiny.LABELS)
+    request = encoder.ner_request(Document("n", "No fever, mild cough."))
+    assert request is not None
+    # Only the contiguous one can be a token span; the discontinuous one and the hallucinated one are counted.
+    answer = Answer([("problem", ((3, 8),)), ("problem", ((10, 14), (15, 20)))], Counter({"hallucinated": 1}))
+    monkeypatch.setattr(generate, "generate_answers", lambda *_, **__: [answer])
+    generation = generate.PlainGeneration(adapted)
+    spans = generation.decode([request])
+    assert request.entities(spans[0]) == [("problem", (3, 8))]
+    assert generation.problems == {"hallucinated": 1, "discontinuous, or no token covers it": 1}
 
 
 def test_what_was_generated_is_placed_in_the_source() -> None:

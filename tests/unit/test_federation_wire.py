@@ -45,6 +45,12 @@ def numpy_header(shape: tuple[int, ...]) -> bytes:
     return stream.getvalue()
 
 
+def magic_header(text: str) -> bytes:
+    """A NumPy file of version 1.0 whose header is this text."""
+    padded = text.ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
+
+
 values = st.floats(width=32, allow_nan=True, allow_infinity=True)
 states = st.dictionaries(
     st.text(min_size=1, max_size=20),
@@ -153,13 +159,16 @@ def test_an_update_of_another_site_or_round_and_a_loss_that_is_no_number() -> No
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "array 1 of 2: not a NumPy array"),
-        (b"\x93NUMPY\x01\x00v\x00{'descr'", "array 1 of 2: not a NumPy array"),
-        (numpy_bytes(np.ones((2, 3), np.float32))[:-1], "its bytes do not make the array that it declares"),
-        (numpy_bytes(np.ones((2, 3), np.float32)) + b"x", "its bytes do not make the array that it declares"),
+        (b"", "array 1 of 2: its bytes do not make the array"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr'", "array 1 of 2: its bytes do not make the array"),
+        (numpy_bytes(np.ones((2, 3), np.float32))[:-1], "its bytes do not make the array that they declare"),
+        (numpy_bytes(np.ones((2, 3), np.float32)) + b"x", "its bytes do not make the array that they declare"),
         # A pickle would run code when it is loaded, and a header may ask for a terabyte.
         (numpy_bytes(np.array([{}], dtype=object), allow_pickle=True), "its bytes do not make the array"),
         (numpy_header((262144, 1048576)), "its bytes do not make the array"),
+        (numpy_header((-2, -3)) + bytes(24), "its bytes do not make the array"),
+        # NumPy reads a header as Python, and fails in as many ways as Python.
+        *((magic_header(text), "its bytes do not make the array") for text in ("((", "{[]: 1}", "{'descr': 'V0'")),
     ],
 )
 def test_bytes_that_are_no_array(data: bytes, reason: str) -> None:

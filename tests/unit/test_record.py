@@ -37,7 +37,7 @@ def test_a_line_cut_short_is_skipped_and_the_next_begins_anew(tmp_path: Path) ->
     path = tmp_path / "records.jsonl"
     append_json_line(path, {"n": 1})
     with path.open("a") as stream:
-        stream.write('{"n": 2, "half')
+        stream.write('{"n": 2, "nested": {"whole": true}')
     assert list(read_json_lines(path)) == [{"n": 1}]
     append_json_line(path, {"n": 3})
     assert list(read_json_lines(path)) == [{"n": 1}, {"n": 3}]
@@ -45,7 +45,7 @@ def test_a_line_cut_short_is_skipped_and_the_next_begins_anew(tmp_path: Path) ->
 
 def test_other_damage_is_told_with_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    path.write_text('{"n": 1}\n{"n": two}\n')
+    path.write_text('{"n": 1}\n{"n": two}\n{"n": 3}\n')
     with pytest.raises(InputError, match=r"records\.jsonl, line 2"):
         list(read_json_lines(path))
     assert list(read_json_lines(tmp_path / "absent.jsonl")) == []

@@ -69,6 +69,18 @@ def assert_close(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], 
         np.testing.assert_allclose(found[name], array, rtol=0, atol=tolerance * scale, err_msg=name)
 
 
+def test_a_step_follows_the_gradient_clipped_to_its_norm() -> None:
+    adapted = make_adapted("llama")
+    corpus = prepare(examples_of(adapted)[:4])
+    settings = TrainSettings(batch_size=4)
+    whole = gradient(adapted, corpus, settings)
+    norm = float(np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in whole.values())))
+    moments = train(adapted, corpus, replace(settings, epochs=1, keep_moments=True, clip_norm_l2=norm / 4)).moments
+    assert moments is not None
+    # A quarter of the norm is allowed, so every value comes out at a quarter.
+    assert_close({n: 10 * a for n, a in moments.first.items()}, {n: a / 4 for n, a in whole.items()}, 1e-4)
+
+
 @pytest.mark.parametrize("kind", ["llama", "neox", "gpt2"])
 def test_lm_is_the_loss_that_transformers_gives_with_the_prompt_masked(kind: tiny.Kind) -> None:
     adapted = make_adapted(kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -87,7 +88,7 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
     """Load a causal language model and its fast tokenizer, frozen, in evaluation mode, on the GPU where there is one.
 
     name: "bundled", a folder, or a hub name (from the local cache when the machine is offline).
-    dtype: precision to hold the weights in; None keeps the stored one.
+    dtype: precision to hold the weights in; None keeps the stored one. The digest is of the stored one either way.
     Raises BaseModelError when a folder, configuration, tokenizer or the weights are missing or unusable.
     """
     where = str(bundled_path()) if name == BUNDLED else name
@@ -98,7 +99,7 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
         )
     tokenizer = _load_tokenizer(name, where)
     keep_freed_memory()
-    model = _load_model(name, where, dtype)
+    model = _load_model(name, where)
     embeddings = model.get_input_embeddings().weight
     assert isinstance(embeddings, torch.Tensor)
     vocabulary = embeddings.shape[0]
@@ -109,17 +110,36 @@ def load_base(name: str, *, dtype: torch.dtype | None = None) -> Base:
         )
     model.requires_grad_(False)
     model.eval()
+    digest = model_digest(model)
+    # Transformers' own `to` and `cuda` are wrapped in a way that type checkers cannot follow.
+    if dtype is not None:
+        torch.nn.Module.to(model, dtype=dtype)
     if torch.cuda.is_available():
-        model.cuda()
-    return Base(name, model, tokenizer, model_digest(model))
+        torch.nn.Module.cuda(model)
+    return Base(name, model, tokenizer, digest)
 
 
-def _load_model(name: str, where: str, dtype: torch.dtype | None) -> PreTrainedModel:
+def usable_tokens(base: Base, wanted: int) -> int:
+    """`wanted`, or as many tokens as the base can read at once where that is less. What is longer is counted out."""
+    limit = getattr(base.model.config, "max_position_embeddings", None)
+    return min(wanted, limit) if isinstance(limit, int) else wanted
+
+
+def autocast(bf16: bool) -> AbstractContextManager[object]:
+    """bfloat16 autocast where the base is, or nothing."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.autocast(device, dtype=torch.bfloat16) if bf16 else nullcontext()
+
+
+def accelerator() -> str | None:
+    """The GPU's name, or None on a machine without one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _load_model(name: str, where: str) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(where)
-        loaded = AutoModelForCausalLM.from_pretrained(
-            where, config=config, dtype=dtype or "auto", output_loading_info=True
-        )
+        loaded = AutoModelForCausalLM.from_pretrained(where, config=config, dtype="auto", output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(
             f"base model '{name}': cannot be loaded as a causal language model ({type(error).__name__}). "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fedmedlora.adapters.base import Base
+from fedmedlora.adapters.readout import Readout, make_readout
 from fedmedlora.adapters.state import AdapterSpec, AdapterState, require_layout
 from fedmedlora.errors import BaseModelError
 
@@ -28,6 +30,11 @@ class Adapted:
     base: Base
     model: PeftModel
     spec: AdapterSpec
+
+    @cached_property
+    def readout(self) -> Readout:
+        """Blocks and head, checked once; `attach_lora` does so while the adapter still changes nothing."""
+        return make_readout(self.base.model)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -114,6 +121,7 @@ def attach_lora(base: Base, *, rank: int = 16, alpha: float = 64.0, dropout: flo
     if expected != {name for name, _ in adapted.named_parameters}:
         raise BaseModelError(f"base model '{base.name}': PEFT names its adapter's tensors in an unknown way.")
     adapted.write(adapted.fresh(seed))
+    assert adapted.readout.model is base.model
     return adapted
 
 

@@ -50,6 +50,9 @@ def extract(
     read_as: ReadAs = None,
     write_as: WriteAs = None,
     labels: Labels = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Let the model write freely and align its answer: slower, may lose some.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Extract entities and their modifiers from notes with a trained adapter.
@@ -71,7 +74,7 @@ def extract(
     with RichWatcher() as watcher:
         adapted = load_adapted(model, base)
         watcher.begin(f"extracting from {len(documents):,} documents", 0)
-        found = extract_documents(adapted, documents, asked_for, on_done=watcher.advance)
+        found = extract_documents(adapted, documents, asked_for, plain=plain, on_done=watcher.advance)
     dropped = found.dropped + write_documents(found.documents, out, format_out)
     entities = sum(len(document.entities) for document in found.documents)
     relations = sum(len(document.relations) for document in found.documents)

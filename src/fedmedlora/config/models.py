@@ -151,7 +151,7 @@ class TrainingConfig(_Checked):
     max_tokens: _Count = Field(
         default=1024, description="tokens per example, prompt and target; longer ones are counted out"
     )
-    bf16: _Switch = Field(default=False, description="bfloat16 autocast")
+    bf16: _Switch = Field(default=False, description="bfloat16 autocast; else the base is held in float32")
     gradient_checkpointing: _Switch = Field(default=False, description="recompute activations: less memory, more time")
     max_train_examples: _Count | None = Field(default=None, description="examples per task and site; none: all")
     optimizer_state: OptimizerState = Field(default="reset", description="AdamW's moments at the start of a round")
@@ -163,9 +163,8 @@ class PlusConfig(_Checked):
     rule: str = Field(default="fedmedlora-plus", min_length=1, description="aggregation rule; two are as published")
     alpha: _NotNegative | None = Field(default=None, description="power of a site's target tokens; none: the rule's")
     tau: _Positive | None = Field(default=None, description="temperature, nats per target token; none: the rule's")
-    validation_documents: _Count = Field(default=32, description="dev documents in all, shared evenly among the sites")
-    validation_examples: _Count | None = Field(
-        default=128, description="validation examples per task and site; none: all of those documents'"
+    validation_examples: _Count = Field(
+        default=64, description="validation examples per task and site, drawn from its dev documents"
     )
 
 

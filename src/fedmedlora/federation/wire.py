@@ -21,7 +21,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.aggregation.checks import check_arrays
-from fedmedlora.errors import FedMedLoRAError, InputError, MessageError, RefusedUpdateError
+from fedmedlora.errors import CorpusError, FedMedLoRAError, InputError, MessageError, RefusedUpdateError
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate
 
 REGISTER = "query.register"
@@ -168,8 +168,13 @@ def unpack_update(content: RecordDict, site: str, round: int, reference: Adapter
 
 
 def pack_failure(error: Exception, site: str) -> RecordDict:
-    """What may leave a site of an error: our own message, which never holds note text; of any other, its class name."""
+    """What may leave a site of an error: our own message, which never holds note text; of any other, its class name.
+
+    An error of the site's notes may name files, documents and patients, so it stays in the site's log too.
+    """
     message = str(error)[:_LONGEST_REASON] if isinstance(error, FedMedLoRAError) else ""
+    if isinstance(error, CorpusError):
+        message = "its notes cannot be used; the site's own log says why."
     return RecordDict({"failure": ConfigRecord({"kind": type(error).__name__, "message": message, "site": site})})
 
 
@@ -214,18 +219,25 @@ def _arrays(content: RecordDict) -> dict[str, npt.NDArray[np.generic]]:
 
 def _decode(array: Array, which: str) -> npt.NDArray[np.generic]:
     """View the bytes of one array. Its header is first checked against their number, lest it ask for memory."""
-    stream = io.BytesIO(array.data)
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError) as error:
-        raise MessageError(f"a message's adapter, {which}: not a NumPy array. Send the update again.") from error
+        return _view(array.data)
+    except Exception as error:
+        # NumPy parses the header as Python: what is wrong with it surfaces as almost any kind of exception.
+        raise MessageError(
+            f"a message's adapter, {which}: its bytes do not make the array that they declare. Send the update again."
+        ) from error
+
+
+def _view(data: bytes) -> npt.NDArray[np.generic]:
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
     start = stream.tell()
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
-        raise MessageError(f"a message's adapter, {which}: its bytes do not make the array that it declares.")
-    values = np.frombuffer(array.data, dtype=dtype, offset=start)
-    return values.reshape(shape, order="F" if fortran else "C")
+    wrong = dtype.hasobject or dtype.itemsize == 0 or any(size < 0 for size in shape)
+    if wrong or math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError("header and bytes do not agree")
+    return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape, order="F" if fortran else "C")
 
 
 def _float32(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.float32]]:

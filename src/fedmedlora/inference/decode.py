@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from fedmedlora.adapters.lora import Adapted
-from fedmedlora.adapters.readout import Readout, make_readout
+from fedmedlora.adapters.readout import Readout
 from fedmedlora.markup.encode import Request
 from fedmedlora.markup.grammar import Choice, SpanGrammar, State, TokenSpan
 
@@ -184,7 +184,7 @@ def make_decoder(adapted: Adapted, batch_size: int = 32) -> Decoder:
     Architectures with sliding windows or state of their own fall back to reading everything anew at every pass: slower,
     never different.
     """
-    readout = make_readout(adapted.base.model)
+    readout = adapted.readout
     return Decoder(adapted, readout, _cache_is_exact(readout), batch_size)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fedmedlora.adapters.base import load_base
+import torch
+
+from fedmedlora.adapters.base import autocast, load_base, usable_tokens
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.state import CONFIG_FILE, load_state
 from fedmedlora.corpus.document import Document
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import AdapterError
 from fedmedlora.inference.decode import make_decoder
-from fedmedlora.inference.predict import Predicted, predict_entities, predict_modifiers
+from fedmedlora.inference.generate import PlainGeneration
+from fedmedlora.inference.predict import Answers, Predicted, predict_entities, predict_modifiers
 from fedmedlora.markup.encode import Encoder
 
 
@@ -57,14 +59,19 @@ def extract_documents(
     *,
     batch_size: int = 32,
     max_tokens: int = 1024,
+    plain: bool = False,
     on_done: Callable[[int], None] | None = None,
 ) -> Predicted:
     """Entities of each document, and the modifiers of those entities.
 
     A document's `labels` limit what it is asked for; its own annotations are ignored.
+    plain: let the model write freely and align what it wrote, instead of constrained decoding; what could not be used
+    is counted with what could not be asked.
     """
-    encoder = Encoder(adapted.base.tokenizer, labels, max_tokens=max_tokens)
-    decoder = make_decoder(adapted, batch_size)
-    entities = predict_entities(documents, encoder, decoder, on_done)
-    both = predict_modifiers(entities.documents, encoder, decoder, on_done)
-    return Predicted(both.documents, Counter(entities.dropped) + Counter(both.dropped))
+    encoder = Encoder(adapted.base.tokenizer, labels, max_tokens=usable_tokens(adapted.base, max_tokens))
+    generation = PlainGeneration(adapted, batch_size)
+    answers: Answers = generation if plain else make_decoder(adapted, batch_size)
+    with autocast(adapted.base.model.dtype == torch.bfloat16):
+        entities = predict_entities(documents, encoder, answers, on_done)
+        both = predict_modifiers(entities.documents, encoder, answers, on_done)
+    return Predicted(both.documents, entities.dropped + both.dropped + generation.problems)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -15,6 +16,7 @@ from transformers import GenerationConfig
 from fedmedlora.adapters.lora import Adapted
 from fedmedlora.corpus.document import Span
 from fedmedlora.markup.encode import Request
+from fedmedlora.markup.grammar import TokenSpan
 from fedmedlora.markup.span import parse_span
 
 _SLACK = 2.0
@@ -58,6 +60,37 @@ def generate_answers(
         if on_done is not None:
             on_done(len(chosen))
     return found
+
+
+@dataclass
+class PlainGeneration:
+    """Answers requests by plain generation; takes the decoder's place in `predict`.
+
+    Boundaries move out to tokens, as everywhere; a discontinuous entity is counted and left out, since a token span is
+    whole. problems: what could not be used so far, by reason.
+    """
+
+    adapted: Adapted
+    batch_size: int = 16
+    problems: Counter[str] = field(default_factory=Counter)
+
+    def decode(
+        self, requests: Sequence[Request], on_done: Callable[[int], None] | None = None
+    ) -> list[tuple[TokenSpan, ...]]:
+        """The spans that the model marks in each request's source, in the order of the requests."""
+        answers = generate_answers(self.adapted, requests, batch_size=self.batch_size, on_done=on_done)
+        return [self._placed(request, answer) for request, answer in zip(requests, answers, strict=True)]
+
+    def _placed(self, request: Request, answer: Answer) -> tuple[TokenSpan, ...]:
+        self.problems.update(answer.problems)
+        found = []
+        for label, spans in answer.entities:
+            covered = request.tokens_of(spans[0]) if len(spans) == 1 else None
+            if covered is None:
+                self.problems["discontinuous, or no token covers it"] += 1
+            else:
+                found.append(TokenSpan(label, *covered))
+        return tuple(found)
 
 
 def _complete(adapted: Adapted, requests: Sequence[Request]) -> list[str]:

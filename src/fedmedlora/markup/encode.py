@@ -77,6 +77,10 @@ class Request:
                 found.append((label, span))
         return found
 
+    def tokens_of(self, span: Span) -> tuple[int, int] | None:
+        """The source tokens under a span of the window's text, as (first, one past the last); None where none is."""
+        return _covered(self.source, span)
+
     def _characters(self, start: int, end: int) -> Span | None:
         covered = [self.source.offsets[index] for index in range(start, end)]
         covered = [offsets for offsets in covered if offsets[0] < offsets[1]]

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedmedlora.adapters.base import load_base, use_threads
+import torch
+
+from fedmedlora.adapters.base import accelerator, load_base, usable_tokens, use_threads
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
-from fedmedlora.markup.encode import Encoder, Example, Task
+from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
 from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
 from fedmedlora.training.batch import Corpus, prepare
@@ -39,6 +41,7 @@ class Resident:
     examples: Mapping[str, Sequence[Example]]
     validation: Corpus
     dropped: Mapping[str, Mapping[str, int]]
+    validation_by_site: Mapping[str, Encoded]
 
     def corpus(self, sites: Sequence[str]) -> Corpus:
         """The training examples of some sites, together."""
@@ -63,9 +66,9 @@ def load_resident(config: StudyConfig) -> Resident:
     labels = load_labels(config)
     notes = {site.name: site for site in load_sites(config, labels)}
     training = config.training
-    base = load_base(config.base)
+    base = load_base(config.base, dtype=None if training.bf16 else torch.float32)
     adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
-    encoder = Encoder(base.tokenizer, labels, "brief", training.max_tokens)
+    encoder = Encoder(base.tokenizer, labels, "brief", usable_tokens(base, training.max_tokens))
     examples, dropped = {}, {}
     for name, site in notes.items():
         encoded = make_examples(
@@ -77,23 +80,22 @@ def load_resident(config: StudyConfig) -> Resident:
                 "Check its labels, its recipe and max_tokens (`fedmedlora data check` shows what its notes hold)."
             )
         examples[name], dropped[name] = encoded.examples, dict(sorted(encoded.dropped.items()))
-    validation = prepare(_validation_examples(config, notes, encoder))
+    validation = _validation_examples(config, notes, encoder)
+    judged = prepare([example for encoded in validation.values() for example in encoded.examples])
     decoder = make_decoder(adapted, config.evaluation.batch_size)
-    return Resident(config, labels, notes, adapted, encoder, decoder, examples, validation, dropped)
+    return Resident(config, labels, notes, adapted, encoder, decoder, examples, judged, dropped, validation)
 
 
-def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], encoder: Encoder) -> list[Example]:
-    """An even share of dev documents from every site that has some."""
+def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], encoder: Encoder) -> dict[str, Encoded]:
+    """As many dev examples of each task from every site that has them, so that no site's style decides alone."""
     if "fedmedlora-plus" not in config.arms:
-        return []
-    share = max(1, config.plus.validation_documents // len(notes))
-    found: list[Example] = []
-    for name, site in notes.items():
-        chosen = sample_documents(site.parts["dev"], share, seed=1)
-        found += make_examples(
-            chosen, encoder, config.tasks, max_per_task=config.plus.validation_examples, seed=f"validation/{name}"
-        ).examples
-    if not found:
+        return {}
+    most = config.plus.validation_examples
+    found = {
+        name: make_examples(site.parts["dev"], encoder, config.tasks, max_per_task=most, seed=f"validation/{name}")
+        for name, site in notes.items()
+    }
+    if not any(encoded.examples for encoded in found.values()):
         raise CorpusError(
             "Fed-MedLoRA+ needs validation examples, but no site has a dev document. Give a site a dev part."
         )
@@ -109,7 +111,7 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         "command": command,
         "started": started,
         "versions": versions(),
-        "machine": {**machine(), "threads": use_threads(None)},
+        "machine": {**machine(), "threads": use_threads(None), "accelerator": accelerator()},
         "seeds": list(config.seeds),
         "base": {
             "name": Path(config.base).name if Path(config.base).is_absolute() else config.base,
@@ -135,10 +137,13 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
     for part, documents in site.parts.items():
         looked_at = len(documents) if part == "train" else len(resident.documents(name, part))
         parts[part] = {"documents": len(documents), "used": looked_at, "digest": site.digest(part)}
-    tasks: Counter[Task] = Counter(example.request.task for example in resident.examples[name])
-    parts["train"]["examples"] = dict(sorted(tasks.items()))
+    parts["train"]["examples"] = _by_task(resident.examples[name])
     parts["train"]["target_tokens"] = sum(len(example.completion) for example in resident.examples[name])
     dropped = {**site.dropped, **{f"training: {why}": count for why, count in resident.dropped[name].items()}}
+    judged = resident.validation_by_site.get(name)
+    if judged is not None:
+        parts["dev"]["validation_examples"] = _by_task(judged.examples)
+        dropped.update({f"validation: {why}": count for why, count in sorted(judged.dropped.items())})
     return {
         "name": name,
         "synthetic": config.synthetic is not None,
@@ -147,3 +152,7 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
         "parts": parts,
         "dropped": dropped,
     }
+
+
+def _by_task(examples: Sequence[Example]) -> dict[Task, int]:
+    return dict(sorted(Counter(example.request.task for example in examples).items()))

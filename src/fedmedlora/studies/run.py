@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fedmedlora.adapters.base import autocast
 from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.config.study_file import study_toml
@@ -29,7 +30,7 @@ from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
-from fedmedlora.training.loop import Progress, TrainSettings, autocast
+from fedmedlora.training.loop import Progress, TrainSettings
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_to_scalars
 
 STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
@@ -69,11 +70,8 @@ def run_study(
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
-    if not (out / RUN_FILE).exists():
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        write_atomic(
-            out / RUN_FILE, json.dumps(describe_run(resident, command, started), indent=1, sort_keys=True) + "\n"
-        )
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    _describe(out, describe_run(resident, command, started), watcher)
     run = StudyRun(resident, out, watcher)
     for number, cell in enumerate(cells, start=1):
         watcher.note(f"[{number}/{len(cells)}] {cell.arm}, seed {cell.seed}, trained on {cell.trained_on}")
@@ -93,6 +91,23 @@ def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
             f"{out}: the run in this folder was started with another configuration (its {STUDY_FILE} differs). "
             "Resume with the same study file and flags, or choose another --out."
         )
+
+
+def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
+    """Write `run.json`, or hold this run against it: one table never mixes notes, bases or threads."""
+    path = out / RUN_FILE
+    if not path.exists():
+        write_atomic(path, json.dumps(now, indent=1, sort_keys=True) + "\n")
+        return
+    then: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
+    changed = [key for key in ("base", "adapter", "sites", "machine") if then.get(key) != now[key]]
+    if changed:
+        raise ConfigError(
+            f"{out}: this run was started with another {', another '.join(changed)} (see its {RUN_FILE}). Notes, base, "
+            "threads and machine must be as they were to resume; choose another --out to start anew."
+        )
+    if then.get("versions") != now["versions"]:
+        watcher.note(f"library versions differ from those in {RUN_FILE}: results may differ in the last bits")
 
 
 def _run_cell(run: StudyRun, cell: Cell) -> None:

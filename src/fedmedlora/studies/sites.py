@@ -15,7 +15,7 @@ from fedmedlora.corpus.formats import read_documents
 from fedmedlora.corpus.jsonl import render_record
 from fedmedlora.corpus.labels import CLINICAL, LabelSet
 from fedmedlora.corpus.recipes import apply_recipe
-from fedmedlora.corpus.splits import PARTS, check_split, load_split_file, make_split, select_part
+from fedmedlora.corpus.splits import PARTS, check_patients, check_split, load_split_file, make_split, select_part
 from fedmedlora.corpus.synthetic import PROFILES, generate_notes
 from fedmedlora.errors import ConfigError, CorpusError, nearest
 from fedmedlora.record import digest_json
@@ -86,9 +86,9 @@ def _read_parts(site: SiteConfig, config: StudyConfig, dropped: Counter[str]) ->
     if isinstance(site.split, PartFiles):
         files = {part: site.path / getattr(site.split, part) for part in PARTS}
         parts = {part: _read(site, path, dropped) for part, path in files.items()}
-        check_split(
-            {part: [document.id for document in held] for part, held in parts.items()}, where=f"site '{site.name}'"
-        )
+        ids = {part: [document.id for document in held] for part, held in parts.items()}
+        check_split(ids, where=f"site '{site.name}'")
+        check_patients([document for held in parts.values() for document in held], ids)
         return parts
     documents = _read(site, site.path, dropped)
     if isinstance(site.split, FileSplit):
@@ -118,6 +118,8 @@ def _narrow(document: Document, labels: Sequence[str], dropped: Counter[str]) ->
     for entity in document.entities:
         if entity.type not in wanted:
             dropped[f"label {entity.type} is not annotated at this site"] += 1
+    if len(linked) < len(document.relations):
+        dropped["relation of a label that is not annotated at this site"] += len(document.relations) - len(linked)
     return replace(document, entities=entities, relations=linked, labels=tuple(sorted(wanted)))
 
 

@@ -5,11 +5,12 @@ Sites of one process share the base: it is loaded once for each combination of b
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from fedmedlora.adapters.base import load_base, use_threads
+from fedmedlora.adapters.base import load_base, usable_tokens, use_threads
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.corpus.check import validate_labels
 from fedmedlora.corpus.formats import read_documents
@@ -20,6 +21,8 @@ from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.contract import Settings, Validator
 from fedmedlora.training.examples import make_examples
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_from_scalars
+
+_log = logging.getLogger(__name__)
 
 
 @cache
@@ -88,10 +91,12 @@ def _corpus(
     seed: str,
 ) -> Corpus:
     label_set = CLINICAL if labels is None else LabelSet.from_toml(Path(labels))
-    documents = read_documents(Path(notes)).documents
+    documents, unread = read_documents(Path(notes))
     validate_labels(documents, label_set)
-    encoder = Encoder(adapted.base.tokenizer, label_set, max_tokens=max_tokens)
+    encoder = Encoder(adapted.base.tokenizer, label_set, max_tokens=usable_tokens(adapted.base, max_tokens))
     encoded = make_examples(documents, encoder, tasks, max_per_task=max_examples, seed=seed)
     if not encoded.examples:
-        raise TrainingError(f"{notes}: no example among {len(documents)} documents. Check labels and max_tokens.")
+        raise TrainingError(f"no example among {len(documents)} documents of notes. Check labels and max_tokens.")
+    for reason, count in sorted((unread + encoded.dropped).items()):
+        _log.info("left out of the examples: %s: %d", reason, count)
     return prepare(encoded.examples)

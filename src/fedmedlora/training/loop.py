@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedmedlora.adapters.base import autocast
 from fedmedlora.adapters.lora import Adapted
-from fedmedlora.adapters.readout import Readout, make_readout
+from fedmedlora.adapters.readout import Readout
 from fedmedlora.errors import TrainingError
 from fedmedlora.record import digest_bytes
 from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches
@@ -133,7 +134,7 @@ def fit(
     if not len(corpus):
         raise TrainingError("there is no training example. Check the site's notes, labels and max_tokens.")
     started = monotonic()
-    readout = make_readout(adapted.base.model)
+    readout = adapted.readout
     optimizer = _optimizer(adapted, settings, moments)
     steps = _steps(corpus, settings, seed)
     nats, tokens = 0.0, 0
@@ -157,7 +158,7 @@ def validation_loss(adapted: Adapted, corpus: Corpus, settings: TrainSettings, b
     """
     if not len(corpus):
         raise TrainingError("there is no validation example. Give the coordinator at least one validation document.")
-    readout = make_readout(adapted.base.model)
+    readout = adapted.readout
     order = sorted(range(len(corpus)), key=lambda index: (len(corpus.examples[index].ids), index))
     nats = 0.0
     with torch.inference_mode(), autocast(settings.bf16):
@@ -165,12 +166,6 @@ def validation_loss(adapted: Adapted, corpus: Corpus, settings: TrainSettings, b
             batch = collate(corpus, order[first : first + batch_size], _pad_id(adapted), _device(adapted))
             nats += float(summed_loss(readout, corpus, batch, settings.objective))
     return LossSum(nats, corpus.target_tokens)
-
-
-def autocast(bf16: bool) -> AbstractContextManager[object]:
-    """bfloat16 autocast, or nothing."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.autocast(device, dtype=torch.bfloat16) if bf16 else nullcontext()
 
 
 def _steps(corpus: Corpus, settings: TrainSettings, seed: str) -> list[list[list[int]]]:
@@ -238,6 +233,8 @@ def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | Non
     )
     if moments is not None:
         for name, parameter in adapted.named_parameters:
+            if name not in moments.first:
+                continue
             optimizer.state[parameter] = {
                 "step": torch.tensor(float(moments.step)),
                 "exp_avg": torch.from_numpy(np.array(moments.first[name])).to(parameter.device),
@@ -247,8 +244,10 @@ def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | Non
 
 
 def _moments(adapted: Adapted, optimizer: torch.optim.AdamW) -> Moments:
-    found = {name: optimizer.state[parameter] for name, parameter in adapted.named_parameters}
-    step = max((int(state["step"]) for state in found.values() if state), default=0)
+    states = {name: optimizer.state[parameter] for name, parameter in adapted.named_parameters}
+    # A tensor that got no gradient, an expert that no token was sent to for instance, has no state.
+    found = {name: state for name, state in states.items() if state}
+    step = max((int(state["step"]) for state in found.values()), default=0)
     first = {name: state["exp_avg"].detach().cpu().numpy().copy() for name, state in found.items()}
     second = {name: state["exp_avg_sq"].detach().cpu().numpy().copy() for name, state in found.items()}
     return Moments(step, first, second)
