@@ -274,6 +274,22 @@ def test_a_cap_takes_a_seeded_sample_and_counts_the_rest() -> None:
     assert [item.completion for item in again.examples] == [item.completion for item in capped.examples]
 
 
+def test_a_capped_sample_keeps_the_answers_that_mark_something() -> None:
+    encoder = Encoder(make_adapted().base.tokenizer, tiny.LABELS)
+    everything = make_examples(tiny.notes(), encoder, ["re"]).examples
+    marked = sum(example.marks_something for example in everything)
+    assert 1 <= marked < len(everything) - 4
+    for share, most in ((0.0, 4), (0.5, 4), (1.0, marked + 3), (0.5, 5), (1.0, 1)):
+        for seed in "abcdefgh":
+            kept = make_examples(
+                tiny.notes(), encoder, ["re"], max_per_task=most, marked_share=share, seed=seed
+            ).examples
+            assert len({id(example) for example in kept}) == most
+            assert sum(example.marks_something for example in kept) >= min(marked, share * most)
+            places = [[item.request.prompt for item in everything].index(item.request.prompt) for item in kept]
+            assert places == sorted(places)
+
+
 def one_batch_trainer(adapted: Adapted, memory: Path | None) -> LoraSiteTrainer:
     """A site whose epoch is one batch, so that the order is the same whatever the seed."""
     return LoraSiteTrainer("north", adapted, prepare(examples_of(adapted)[:4]), memory)

@@ -110,6 +110,11 @@ class Example:
         """Tokens of prompt and completion."""
         return len(self.request.prompt) + len(self.completion)
 
+    @property
+    def marks_something(self) -> bool:
+        """False where the right answer is the source as it stands, and the end."""
+        return len(self.completion) > len(self.request.source.ids) + 1
+
 
 class Encoded(NamedTuple):
     """Examples, and what they could not hold (reason → count)."""

@@ -21,7 +21,7 @@ from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
 from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
 from fedmedlora.training.batch import Corpus, prepare
-from fedmedlora.training.examples import make_examples
+from fedmedlora.training.examples import MARKED_SHARE, make_examples
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,12 @@ def load_resident(config: StudyConfig) -> Resident:
     examples, dropped = {}, {}
     for name, site in notes.items():
         encoded = make_examples(
-            site.parts["train"], encoder, config.tasks, max_per_task=training.max_train_examples, seed=f"cap/{name}"
+            site.parts["train"],
+            encoder,
+            config.tasks,
+            max_per_task=training.max_train_examples,
+            marked_share=MARKED_SHARE,
+            seed=f"cap/{name}",
         )
         if not encoded.examples:
             raise CorpusError(

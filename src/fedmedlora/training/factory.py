@@ -19,7 +19,7 @@ from fedmedlora.errors import TrainingError
 from fedmedlora.markup.encode import Encoder, Task
 from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.contract import Settings, Validator
-from fedmedlora.training.examples import make_examples
+from fedmedlora.training.examples import MARKED_SHARE, make_examples
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_from_scalars
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def make_site_trainer(
     """
     use_threads(threads)
     adapted = resident(base, rank, alpha, dropout)
-    corpus = _corpus(adapted, notes, tasks, labels, max_tokens, max_examples, f"cap/{site}")
+    corpus = _corpus(adapted, notes, tasks, labels, max_tokens, max_examples, MARKED_SHARE, f"cap/{site}")
     return LoraSiteTrainer(site, adapted, corpus, Path(folder))
 
 
@@ -77,7 +77,7 @@ def make_judge(
     """The coordinator's judge of adapters on its validation notes; settings are a round plan's, the rest a site's."""
     use_threads(threads)
     adapted = resident(base, rank, alpha, dropout)
-    corpus = _corpus(adapted, notes, tasks, labels, max_tokens, max_examples, "validation")
+    corpus = _corpus(adapted, notes, tasks, labels, max_tokens, max_examples, 0.0, "validation")
     return make_validator(adapted, corpus, settings_from_scalars(settings or {}))
 
 
@@ -88,13 +88,14 @@ def _corpus(
     labels: str | None,
     max_tokens: int,
     max_examples: int | None,
+    marked_share: float,
     seed: str,
 ) -> Corpus:
     label_set = CLINICAL if labels is None else LabelSet.from_toml(Path(labels))
     documents, unread = read_documents(Path(notes))
     validate_labels(documents, label_set)
     encoder = Encoder(adapted.base.tokenizer, label_set, max_tokens=usable_tokens(adapted.base, max_tokens))
-    encoded = make_examples(documents, encoder, tasks, max_per_task=max_examples, seed=seed)
+    encoded = make_examples(documents, encoder, tasks, max_per_task=max_examples, marked_share=marked_share, seed=seed)
     if not encoded.examples:
         raise TrainingError(f"no example among {len(documents)} documents of notes. Check labels and max_tokens.")
     for reason, count in sorted((unread + encoded.dropped).items()):
