@@ -22,7 +22,7 @@ from fedmedlora.markup.encode import Encoder, Example
 from fedmedlora.training.batch import Corpus, collate, epoch_batches, prepare
 from fedmedlora.training.contract import RoundPlan
 from fedmedlora.training.examples import make_examples
-from fedmedlora.training.loop import Fit, Moments, Schedule, TrainSettings, fit, validation_loss
+from fedmedlora.training.loop import Fit, Moments, Schedule, TrainSettings, fit, loss_over, validation_loss
 from fedmedlora.training.objective import Objective, summed_loss
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_from_scalars, settings_to_scalars
 
@@ -230,8 +230,9 @@ def test_validation_does_not_depend_on_batches() -> None:
     corpus = prepare(examples_of(adapted))
     for objective in OBJECTIVES:
         settings = TrainSettings(objective=objective)
-        one = validation_loss(adapted, corpus, settings, batch_size=1)
-        many = validation_loss(adapted, corpus, settings, batch_size=32)
+        batches = [collate(corpus, [index], pad_id=2) for index in range(len(corpus))]
+        one = loss_over(adapted, corpus, batches, settings)
+        many = validation_loss(adapted, corpus, settings)
         assert many.target_tokens == one.target_tokens == corpus.target_tokens
         assert many.mean == pytest.approx(one.mean, rel=1e-5)
     # The coordinator's judge is that number for the adapter that it is given.

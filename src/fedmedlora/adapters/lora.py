@@ -14,7 +14,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from fedmedlora.adapters.attention import use_packed_attention
 from fedmedlora.adapters.base import Base
+from fedmedlora.adapters.fused import fuse
 from fedmedlora.adapters.readout import Readout, make_readout
 from fedmedlora.adapters.state import AdapterSpec, AdapterState, require_layout
 from fedmedlora.errors import BaseModelError
@@ -24,12 +26,14 @@ from fedmedlora.errors import BaseModelError
 class Adapted:
     """A base with one LoRA attached, resident: adapters are written in and read out, the base never moves.
 
-    model: the PEFT model. spec: rank, alpha, target modules and the base's digest.
+    model: the PEFT model. spec: rank, alpha, target modules and the base's digest. packed: whether the model reads rows
+    that share their instructions (see `attention`).
     """
 
     base: Base
     model: PeftModel
     spec: AdapterSpec
+    packed: bool = False
 
     @cached_property
     def readout(self) -> Readout:
@@ -115,8 +119,9 @@ def attach_lora(base: Base, *, rank: int = 16, alpha: float = 64.0, dropout: flo
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     model.eval()
+    fuse(model)
     spec = AdapterSpec(rank=rank, alpha=float(alpha), targets=targets, base_digest=base.digest)
-    adapted = Adapted(base, model, spec)
+    adapted = Adapted(base, model, spec, use_packed_attention(base.model))
     expected = set(get_peft_model_state_dict(model))
     if expected != {name for name, _ in adapted.named_parameters}:
         raise BaseModelError(f"base model '{base.name}': PEFT names its adapter's tensors in an unknown way.")

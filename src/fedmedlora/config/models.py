@@ -143,8 +143,11 @@ class TrainingConfig(_Checked):
     dropout: _Fraction = Field(default=0.0, description="LoRA dropout probability")
     objective: Objective = Field(default="choice", description="'choice': over allowed choices; 'lm': full vocabulary")
     epochs_per_round: _Count = Field(default=2, description="passes over a site's examples in one round")
-    batch_size: _Count = Field(default=4, description="examples per forward pass")
-    gradient_accumulation: _Count = Field(default=1, description="forward passes per optimizer step")
+    batch_size: _Count = Field(default=4, description="examples per batch")
+    gradient_accumulation: _Count = Field(default=1, description="batches per optimizer step")
+    pack_tokens: _Count | Literal["auto"] = Field(
+        default="auto", description="most tokens in one forward pass; 'auto': as memory allows"
+    )
     warmup_fraction: _Fraction = Field(default=0.03, description="share of all the federation's steps")
     weight_decay: _NotNegative = Field(default=0.0, description="AdamW's decoupled decay per step, times lr")
     clip_norm_l2: _Positive = Field(default=1.0, description="largest L2 norm of one step's gradient")

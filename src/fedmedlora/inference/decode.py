@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from fedmedlora.adapters.attention import NAME as PACKED
 from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.readout import Readout
 from fedmedlora.markup.encode import Request
@@ -236,7 +237,7 @@ def _mask(rows: Sequence[_Row], past: int, width: int, device: torch.device) -> 
 
 def _as_attention(mask: Tensor, readout: Readout) -> Tensor:
     """The mask in the form that the model's attention takes: boolean for SDPA, additive elsewhere."""
-    if readout.model.config._attn_implementation == "sdpa":
+    if readout.model.config._attn_implementation in ("sdpa", PACKED):
         return mask
     device = mask.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else readout.weight.dtype

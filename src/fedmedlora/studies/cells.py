@@ -82,6 +82,7 @@ def cell_settings(cell: Cell, training: TrainingConfig) -> TrainSettings:
         epochs=training.epochs_per_round,
         batch_size=training.batch_size,
         gradient_accumulation=training.gradient_accumulation,
+        pack_tokens=0 if training.pack_tokens == "auto" else training.pack_tokens,
         warmup_fraction=training.warmup_fraction,
         weight_decay=training.weight_decay,
         clip_norm_l2=training.clip_norm_l2,

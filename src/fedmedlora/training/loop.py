@@ -6,7 +6,7 @@ Deterministic by seed: order, dropout and the schedule follow from (seed, stream
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -21,19 +21,22 @@ from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.readout import Readout
 from fedmedlora.errors import TrainingError
 from fedmedlora.record import digest_bytes
-from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches
+from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches, split_batch
+from fedmedlora.training.budget import affordable_tokens
 from fedmedlora.training.objective import Objective, summed_loss
 
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-8
+_VALIDATION_TOKENS = 1 << 13
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """How a stretch of training runs.
 
-    lr: peak learning rate. epochs: passes over the examples in one round. batch_size: examples a forward pass;
-    gradient_accumulation: forward passes an optimizer step. warmup_fraction: share of the whole federation's steps.
+    lr: peak learning rate. epochs: passes over the examples in one round. batch_size: examples a batch;
+    gradient_accumulation: batches an optimizer step. pack_tokens: most tokens in one forward pass, into as many of
+    which a batch is divided as it needs; 0: as memory allows. warmup_fraction: share of the whole federation's steps.
     clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast. checkpointing: recompute activations.
     keep_moments: carry AdamW's moments from round to round instead of starting each at zero.
     """
@@ -43,6 +46,7 @@ class TrainSettings:
     epochs: int = 2
     batch_size: int = 4
     gradient_accumulation: int = 1
+    pack_tokens: int = 0
     warmup_fraction: float = 0.03
     weight_decay: float = 0.0
     clip_norm_l2: float = 1.0
@@ -136,9 +140,9 @@ def fit(
     started = monotonic()
     readout = adapted.readout
     optimizer = _optimizer(adapted, settings, moments)
-    steps = _steps(corpus, settings, seed)
     nats, tokens = 0.0, 0
     with _training_mode(adapted, settings), torch.random.fork_rng(devices=[]):
+        steps = _steps(adapted, corpus, settings, seed)
         torch.manual_seed(_number(seed))
         for number, step in enumerate(steps):
             for group in optimizer.param_groups:
@@ -151,31 +155,50 @@ def fit(
     return Fit(len(steps), tokens, nats / tokens, monotonic() - started, kept)
 
 
-def validation_loss(adapted: Adapted, corpus: Corpus, settings: TrainSettings, batch_size: int = 32) -> LossSum:
+def validation_loss(adapted: Adapted, corpus: Corpus, settings: TrainSettings) -> LossSum:
     """The loss of the adapter as it stands over a set of examples, without dropout or gradient.
 
     Raises TrainingError when the set is empty.
     """
+    return loss_over(adapted, corpus, validation_batches(adapted, corpus), settings)
+
+
+def validation_batches(adapted: Adapted, corpus: Corpus) -> list[Batch]:
+    """A set of examples as batches, made once for all adapters judged on it. Raises TrainingError when it is empty."""
     if not len(corpus):
         raise TrainingError("there is no validation example. Give the coordinator at least one validation document.")
-    readout = adapted.readout
-    order = sorted(range(len(corpus)), key=lambda index: (len(corpus.examples[index].ids), index))
+    longest = max(len(example.ids) for example in corpus.examples)
+    parts = split_batch(corpus, range(len(corpus)), packed=adapted.packed, most_tokens=max(_VALIDATION_TOKENS, longest))
+    return [_collate(adapted, corpus, part) for part in parts]
+
+
+def loss_over(adapted: Adapted, corpus: Corpus, batches: Sequence[Batch], settings: TrainSettings) -> LossSum:
+    """The loss of the adapter as it stands over batches of a set."""
     nats = 0.0
     with torch.inference_mode(), autocast(settings.bf16):
-        for first in range(0, len(order), batch_size):
-            batch = collate(corpus, order[first : first + batch_size], _pad_id(adapted), _device(adapted))
-            nats += float(summed_loss(readout, corpus, batch, settings.objective))
-    return LossSum(nats, corpus.target_tokens)
+        for batch in batches:
+            nats += float(summed_loss(adapted.readout, corpus, batch, settings.objective))
+    return LossSum(nats, sum(len(batch.targets) for batch in batches))
 
 
-def _steps(corpus: Corpus, settings: TrainSettings, seed: str) -> list[list[list[int]]]:
-    """Optimizer steps of the whole stretch, each a list of batches of example indices."""
+def _steps(adapted: Adapted, corpus: Corpus, settings: TrainSettings, seed: str) -> list[list[list[int]]]:
+    """Optimizer steps of the whole stretch, each a list of packs of example indices."""
     lengths = [len(example.ids) for example in corpus.examples]
+    groups = [example.group for example in corpus.examples] if adapted.packed else None
+    most = settings.pack_tokens or max(*lengths, affordable_tokens(adapted, bf16=settings.bf16))
     steps = []
     for epoch in range(settings.epochs):
-        batches = epoch_batches(lengths, settings.batch_size, f"{seed}/epoch {epoch}")
+        batches = epoch_batches(lengths, settings.batch_size, f"{seed}/epoch {epoch}", groups)
         size = settings.gradient_accumulation
-        steps += [batches[first : first + size] for first in range(0, len(batches), size)]
+        for first in range(0, len(batches), size):
+            together = batches[first : first + size]
+            steps.append(
+                [
+                    pack
+                    for batch in together
+                    for pack in split_batch(corpus, batch, packed=adapted.packed, most_tokens=most)
+                ]
+            )
     return steps
 
 
@@ -183,13 +206,13 @@ def _step(
     adapted: Adapted,
     readout: Readout,
     corpus: Corpus,
-    batches: list[list[int]],
+    packs: list[list[int]],
     settings: TrainSettings,
     optimizer: torch.optim.Optimizer,
     number: int,
 ) -> LossSum:
-    """One optimizer step: gradients of the mean over all target tokens of its batches, checked, clipped, applied."""
-    collated = [collate(corpus, chosen, _pad_id(adapted), _device(adapted)) for chosen in batches]
+    """One optimizer step: gradients of the mean over all target tokens of its packs, checked, clipped, applied."""
+    collated = [_collate(adapted, corpus, pack) for pack in packs]
     tokens = sum(len(batch.targets) for batch in collated)
     optimizer.zero_grad(set_to_none=True)
     nats = sum(_backward(readout, corpus, batch, settings, tokens) for batch in collated)
@@ -253,12 +276,9 @@ def _moments(adapted: Adapted, optimizer: torch.optim.AdamW) -> Moments:
     return Moments(step, first, second)
 
 
-def _pad_id(adapted: Adapted) -> int:
-    return adapted.base.tokenizer.pad_id
-
-
-def _device(adapted: Adapted) -> torch.device:
-    return adapted.base.model.device
+def _collate(adapted: Adapted, corpus: Corpus, chosen: Sequence[int]) -> Batch:
+    base = adapted.base
+    return collate(corpus, chosen, base.tokenizer.pad_id, base.model.device, packed=adapted.packed)
 
 
 def _number(seed: str) -> int:

@@ -22,7 +22,7 @@ from fedmedlora.errors import AdapterError, ConfigError, nearest
 from fedmedlora.record import digest_bytes, digest_json, write_atomic
 from fedmedlora.training.batch import Corpus
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate, Validator
-from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, fit, validation_loss
+from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, fit, loss_over, validation_batches
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,16 @@ class LoraSiteTrainer:
         return Moments(int(arrays["step"][0]), first, second)
 
 
-def make_validator(adapted: Adapted, corpus: Corpus, settings: TrainSettings, batch_size: int = 32) -> Validator:
-    """The coordinator's judge: mean validation loss, nats per target token, of an adapter on the resident base."""
+def make_validator(adapted: Adapted, corpus: Corpus, settings: TrainSettings) -> Validator:
+    """The coordinator's judge: mean validation loss, nats per target token, of an adapter on the resident base.
+
+    The set is divided and put into tensors once, for all adapters. Raises TrainingError when it is empty.
+    """
+    batches = validation_batches(adapted, corpus)
 
     def judge(state: AdapterState) -> float:
         adapted.write(state)
-        return validation_loss(adapted, corpus, settings, batch_size).mean
+        return loss_over(adapted, corpus, batches, settings).mean
 
     return judge
 

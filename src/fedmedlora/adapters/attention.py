@@ -1,0 +1,183 @@
+"""Attention over packed rows: the instructions once, then many examples that see them and themselves alone.
+
+A packed row is [prefix | example 0 | example 1 | …], the examples padded on the right to one width. Every query of an
+example attends to the prefix and, causally, to its own example, so keys and scores are formed for these alone: blocks
+of one prefix and one example, never a mask or a product over the whole row. The row's form travels as the attention
+mask of one example, [1, 1, width, prefix + width], which no plain pass has.
+
+Plain passes go on to Transformers' SDPA attention.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from fedmedlora.errors import BaseModelError
+
+_log = logging.getLogger(__name__)
+
+NAME = "fedmedlora"
+"""What Transformers knows this attention by."""
+
+_PROBE_PREFIX, _PROBE_LENGTHS = 11, (7, 10, 4)
+_LONGEST_PROBED_WINDOW = 512
+
+
+def example_mask(prefix: int, width: int, device: torch.device | None = None) -> Tensor:
+    """What one example of a packed row sees: the prefix, and itself up to each token. Bool [1, 1, width, prefix+width].
+
+    Raises ValueError without a prefix: a packed row needs one.
+    """
+    if prefix < 1:
+        raise ValueError("a packed row needs a prefix of at least one token")
+    return torch.ones(width, prefix + width, dtype=torch.bool, device=device).tril(prefix)[None, None]
+
+
+def packed_positions(prefix: int, width: int, examples: int, device: torch.device | None = None) -> Tensor:
+    """Positions of a packed row: every example goes on where the prefix ends. [1, prefix + examples · width]."""
+    own = torch.arange(prefix, prefix + width, device=device).repeat(examples)
+    return torch.cat([torch.arange(prefix, device=device), own])[None]
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **others: object,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as Transformers' models call it. query: [rows, heads, columns, width]; key, value: fewer heads.
+
+    Returns [rows, columns, heads, width]. Raises ValueError on a variant that packed rows cannot follow (capped scores,
+    sinks).
+    """
+    if attention_mask is None or attention_mask.dim() != 4 or attention_mask.shape[-2] == query.shape[2]:
+        plain: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+        return plain
+    if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
+        raise ValueError("packed rows know plain dot-product attention only")
+    width, seen = attention_mask.shape[-2:]
+    mask = attention_mask
+    if sliding_window is not None and sliding_window < seen:
+        mask = mask & mask.new_ones(width, seen).triu(seen - width - sliding_window + 1)
+    before = _over_prefix(query, key, value, seen - width, dropout, scaling, sliding_window)
+    after = _over_examples(query, key, value, mask, dropout, scaling)
+    return torch.cat([before, after], dim=1), None
+
+
+def _over_prefix(
+    query: Tensor, key: Tensor, value: Tensor, prefix: int, dropout: float, scaling: float | None, window: int | None
+) -> Tensor:
+    """Causal attention within the prefix. → [1, prefix, heads, width]."""
+    groups = query.shape[1] // key.shape[1]
+    keys, values = (part[:, :, :prefix].repeat_interleave(groups, dim=1) for part in (key, value))
+    mask = None
+    if window is not None and window < prefix:
+        mask = torch.ones(prefix, prefix, dtype=torch.bool, device=query.device).tril().triu(1 - window)
+    found = scaled_dot_product_attention(
+        query[:, :, :prefix], keys, values, mask, dropout_p=dropout, is_causal=mask is None, scale=scaling
+    )
+    return found.transpose(1, 2)
+
+
+def _over_examples(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: float, scaling: float | None
+) -> Tensor:
+    """Each example's attention to the prefix and itself. → [1, examples · width, heads, width of a head].
+
+    Heads that share keys are laid side by side as more queries, so that no key is copied for them.
+    """
+    width, seen = mask.shape[-2:]
+    prefix = seen - width
+    heads, shared = query.shape[1], key.shape[1]
+    groups = heads // shared
+    examples = (query.shape[2] - prefix) // width
+    asking = query[0, :, prefix:].view(shared, groups, examples, width, -1).permute(2, 0, 1, 3, 4)
+    asking = asking.reshape(examples, shared, groups * width, -1)
+    keys, values = (_with_prefix(part, prefix, examples) for part in (key, value))
+    found = scaled_dot_product_attention(
+        asking, keys, values, mask.repeat(1, 1, groups, 1), dropout_p=dropout, scale=scaling
+    )
+    found = found.view(examples, shared, groups, width, -1).permute(0, 3, 1, 2, 4)
+    return found.reshape(1, examples * width, heads, -1)
+
+
+def _with_prefix(part: Tensor, prefix: int, examples: int) -> Tensor:
+    """Keys or values of each example after those of the prefix: [examples, heads, prefix + width, width of a head]."""
+    own = part[0, :, prefix:].unflatten(1, (examples, -1)).transpose(0, 1)
+    return torch.cat([part[:, :, :prefix].expand(examples, -1, -1, -1), own], dim=2)
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def use_packed_attention(model: PreTrainedModel) -> bool:
+    """Let the model read packed rows, if a probe shows that they give what separate rows give; True if so.
+
+    Call it while an attached adapter still changes nothing. Architectures with a recurrent state, capped scores or
+    chunked attention keep what they had, with a warning: their training then reads the instructions with every example.
+    """
+    config = model.config
+    before = config._attn_implementation
+    reason = _cannot(model)
+    if reason is None:
+        config._attn_implementation = NAME
+        reason = _differs(model)
+    if reason is None:
+        return True
+    config._attn_implementation = before
+    _log.warning("%s: examples cannot share their instructions (%s); training is slower", type(model).__name__, reason)
+    return False
+
+
+def _cannot(model: PreTrainedModel) -> str | None:
+    config = model.config
+    if config._attn_implementation not in ("sdpa", NAME):
+        return f"its attention is '{config._attn_implementation}', not 'sdpa'"
+    if getattr(config, "attention_chunk_size", None) is not None:
+        return "its attention is chunked"
+    return None
+
+
+def _differs(model: PreTrainedModel) -> str | None:
+    """Why a probe's packed states are not those of separate rows; None where they are."""
+    device = model.get_input_embeddings().weight.device
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    window = getattr(model.config, "sliding_window", None) or 0
+    prefix = _PROBE_PREFIX + (window if window <= _LONGEST_PROBED_WINDOW else 0)
+    tokens = torch.arange(prefix + sum(_PROBE_LENGTHS), device=device) * 13 % vocabulary
+    shared, *own = tokens.split([prefix, *_PROBE_LENGTHS])
+    width = max(_PROBE_LENGTHS)
+    row = torch.cat([shared, *(nn.functional.pad(part, (0, width - len(part))) for part in own)])[None]
+    with torch.inference_mode():
+        try:
+            packed = model.base_model(
+                input_ids=row,
+                attention_mask=example_mask(prefix, width, device),
+                position_ids=packed_positions(prefix, width, len(own), device),
+                use_cache=False,
+            ).last_hidden_state[0]
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, BaseModelError) as error:
+            return f"its code does not take them: {type(error).__name__}"
+        for number, part in enumerate(own):
+            plain = model.base_model(input_ids=torch.cat([shared, part])[None], use_cache=False).last_hidden_state[0]
+            first = prefix + number * width
+            found = torch.cat([packed[:prefix], packed[first : first + len(part)]]).float()
+            tolerance = 1e-4 if plain.dtype == torch.float32 else 5e-2
+            if not torch.allclose(found, plain.float(), rtol=tolerance, atol=tolerance * float(plain.abs().max())):
+                return "they give other states"
+    return None
