@@ -341,6 +341,26 @@ def test_modifiers_of_given_entities() -> None:
     ]
 
 
+def test_predictions_say_how_sure_they_are() -> None:
+    adapted = make_adapted("llama")
+    encoder = Encoder(adapted.base.tokenizer, tiny.LABELS)
+    documents = [Document("n", NOTE, meta={"ward": "7", "confidence": {"T1": 0.5, "old": 0.5}})]
+    decoder = make_decoder(adapted)
+    (named,), _ = predict_entities(documents, encoder, decoder)
+    (whole,), _ = predict_modifiers([named], encoder, decoder)
+    assert named.entities
+    assert whole.relations
+    for document, marked in ((named, named.entities), (whole, (*named.entities, *whole.relations))):
+        found = document.meta["confidence"]
+        assert document.meta["ward"] == "7"
+        assert isinstance(found, dict)
+        # A modifier is as sure as the relation that it stands in.
+        assert list(found) == [item.id for item in marked]
+        assert all(isinstance(value, float) and 0 <= value <= 1 for value in found.values())
+    (unsure,), _ = predict_entities(documents, encoder, ByHand({}))
+    assert unsure.meta == {"ward": "7"}
+
+
 def test_only_annotated_labels_are_asked() -> None:
     answers = ByHand({})
     predict_entities([Document("n", NOTE, labels=("severity",))], make_encoder(), answers)

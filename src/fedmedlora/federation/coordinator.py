@@ -95,6 +95,21 @@ def _find_checkpoint(folder: Path, plan: FederationPlan, initial: AdapterState, 
     return checkpoint
 
 
+@dataclass
+class _Judge:
+    """The validator as an aggregation calls it; sums up its wall-clock seconds."""
+
+    validator: Validator
+    seconds: float = 0.0
+
+    def __call__(self, site: str, update: AdapterState) -> float:
+        began = time.monotonic()
+        try:
+            return self.validator(update)
+        finally:
+            self.seconds += time.monotonic() - began
+
+
 @dataclass(frozen=True)
 class _Answer:
     """What a site's reply came to. The adapter is not kept: it is in the average or waiting for its turn there."""
@@ -115,8 +130,8 @@ def _advance(
     task = RoundPlan(checkpoint.next_round, plan.rounds, plan.seed, plan.settings)
     outgoing = checkpoint.state.select(plan.rule.travels)
     tokens = {registration.site: registration.target_tokens for registration in checkpoint.registrations}
-    score = None if validator is None else (lambda site, update: validator(update))
-    aggregation = RoundAggregation(plan.rule, outgoing, tokens, score)
+    judge = None if validator is None else _Judge(validator)
+    aggregation = RoundAggregation(plan.rule, outgoing, tokens, judge)
     answers: dict[str, _Answer] = {}
     here = {registration.site for registration in enrolment.nodes.values()}
     for site in sorted(tokens.keys() - here):
@@ -135,7 +150,8 @@ def _advance(
     # Tensors that do not travel under the rule stay as they were.
     state = AdapterState({**checkpoint.state.arrays, **aggregate.state.arrays}, checkpoint.state.spec)
     sites = tuple(_site_round(known, answers[known.site], aggregate) for known in checkpoint.registrations)
-    record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began)
+    judging = judge.seconds if judge is not None else 0.0
+    record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began, judging)
     _report(task, record)
     return replace(checkpoint, state=state, history=(*checkpoint.history, record))
 

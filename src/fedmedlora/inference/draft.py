@@ -18,14 +18,14 @@ _SHORTEST = 8
 
 
 class Marked(NamedTuple):
-    """A finished answer: the spans in order of closing, and for each the probability of the choices that made it.
+    """A finished answer: the spans in order of closing, and for each its confidence, None where it is not known.
 
-    That is the product, over the steps from its opening tag through its closing tag, of the chosen token's probability
-    among the tokens allowed there.
+    The confidence is the probability of the choices that made the span: the product, over the steps from its opening
+    tag through its closing tag, of the chosen token's probability among the tokens allowed there.
     """
 
     spans: tuple[TokenSpan, ...]
-    confidences: tuple[float, ...]
+    confidences: tuple[float | None, ...]
 
 
 class Pick(NamedTuple):

@@ -245,6 +245,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
             "trained_on": cell.trained_on,
             "round": record.round,
             "seconds": round(record.seconds, 3),
+            "validation_seconds": round(record.validation_seconds, 3),
             "adapter_digest": record.digest,
             "bytes_sent": record.bytes_sent if cell.federated else None,
             "bytes_received": record.bytes_received if cell.federated else None,
@@ -272,6 +273,7 @@ def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: Federation
     return {
         **_head("arm", cell),
         "seconds": round(sum(record.seconds for record in history), 3),
+        "validation_seconds": round(sum(record.validation_seconds for record in history), 3),
         "target_tokens": sum(site.trained_tokens for site in sites),
         "steps": sum(site.steps for site in sites),
         "rounds": len(history),
