@@ -160,10 +160,10 @@ class Decoder:
         allowed = legal.to(device)[torch.tensor(kinds, device=device)]
         # A token that is both the copy and a tag's counts once, as the copy.
         allowed &= table != copies[:, None]
-        others = self.readout.logits_of(flat, table).masked_fill(~allowed, -torch.inf)
+        tagged = self.readout.logits_of(flat, table).masked_fill(~allowed, -torch.inf)
         copied = self.readout.logits_at(flat, copies.clamp(min=0)).masked_fill(copies < 0, -torch.inf)
         # argmax takes the first of equals: the copy stands first, then special tokens by id.
-        logits = torch.cat([copied[:, None], others], dim=1)
+        logits = torch.cat([copied[:, None], tagged], dim=1)
         best = logits.argmax(dim=1)
         chosen = torch.where(best == 0, copies, table[(best - 1).clamp(min=0)]).tolist()
         likely = logits.log_softmax(dim=1).gather(1, best[:, None])[:, 0].tolist()

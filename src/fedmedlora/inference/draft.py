@@ -192,7 +192,7 @@ def _guess(
                 # Inside an entity whose opening the earlier pass had not written, every token looked like its first.
                 used[place.position] += 1
                 continue
-            return closing if closing is not None else token
+            return closing
         used[place.position] += 1
         if token in choice.others:
             return token

@@ -126,7 +126,7 @@ def _with_confidence(document: Document, sure: Mapping[str, float | None]) -> Do
 
 
 def _ids(document: Document) -> set[str]:
-    return {item.id for item in (*document.entities, *document.relations)}
+    return {entity.id for entity in document.entities} | {relation.id for relation in document.relations}
 
 
 def _modifier_requests(number: int, document: Document, encoder: Encoder, dropped: Counter[str]) -> list[_Asked]:

@@ -16,13 +16,13 @@ from transformers.cache_utils import CacheLayerMixin
 _ROUND_UP = 128
 
 
-class _Layer(CacheLayerMixin):  # type: ignore[misc]  # Transformers' caches carry no types
+class _Layer(CacheLayerMixin):
     """One layer's storage: [slots, capacity, heads, width of a head]."""
 
     is_sliding = False
 
     def __init__(self, slots: Slots) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._slots = slots
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -36,14 +36,14 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]  # Transformers' caches car
         """Write the block's new keys and values; returns all that its rows may look at."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        self.keys, keys = self._written(self.keys, key_states)
-        self.values, values = self._written(self.values, value_states)
-        return keys, values
+        self.keys, self.values = self._written(self.keys, key_states), self._written(self.values, value_states)
+        return self._block(self.keys), self._block(self.values)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first positions of one slot to another."""
         if self.is_initialized:
             for kept in (self.keys, self.values):
+                assert kept is not None
                 kept[target, :length] = kept[source, :length]
 
     def get_seq_length(self) -> int:
@@ -61,13 +61,17 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]  # Transformers' caches car
     def _empty(self, like: Tensor) -> Tensor:
         return like.new_zeros(self._slots.rows, self._slots.capacity, like.shape[1], like.shape[3])
 
-    def _written(self, kept: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    def _written(self, kept: Tensor | None, new: Tensor) -> Tensor:
         slots = self._slots
+        assert kept is not None
         if kept.shape[1] < slots.capacity:
             kept, old = self._empty(new), kept
             kept[:, : old.shape[1]] = old
         kept[slots.row_index, slots.column_index] = new.transpose(1, 2).to(kept.dtype)
-        return kept, kept[slots.first : slots.last, : slots.seen].transpose(1, 2)
+        return kept
+
+    def _block(self, kept: Tensor) -> Tensor:
+        return kept[self._slots.first : self._slots.last, : self._slots.seen].transpose(1, 2)
 
 
 class Slots:
