@@ -20,12 +20,15 @@ from fedmedlora.cli.main import main
 from fedmedlora.config.study_file import load_study, study_toml
 from fedmedlora.corpus.formats import read_documents, write_documents
 from fedmedlora.corpus.labels import CLINICAL
-from fedmedlora.errors import ConfigError
+from fedmedlora.errors import ConfigError, TrainingError
+from fedmedlora.federation.history import FederationResult
 from fedmedlora.inference.extract import load_adapted
 from fedmedlora.record import read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
 from fedmedlora.report.progress import progress
+from fedmedlora.studies import run
+from fedmedlora.studies.cells import Cell
 from fedmedlora.studies.run import run_study
 from fedmedlora.studies.sites import load_sites
 from tiny import quietly_load_peft
@@ -37,7 +40,7 @@ SCORE_FIELDS = {
     "dropped", "adapter_digest",
 }  # fmt: skip
 ARM_FIELDS = {
-    "kind", "setting", "arm", "seed", "trained_on", "seconds", "target_tokens", "steps", "rounds", "bytes_sent",
+    "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds", "bytes_sent",
     "bytes_received", "full_model_bytes", "adapter_digest",
 }  # fmt: skip
 
@@ -167,6 +170,27 @@ def test_a_run_that_ended_is_left_as_it_is(done: Path, study: Path) -> None:
         run_study(load_study(study), done)
     with pytest.raises(ConfigError, match="started with another configuration"):
         run_study(load_study(study, ["training.lr=1e-3"]), done, resume=True)
+
+
+def test_a_model_that_cannot_be_trained_does_not_stop_the_others(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = run._train
+    out = tmp_path / "out"
+    overrides = ["arms=['single-site','centralised']", "tasks=['ner']"]
+
+    def fails_on_triage(going: run.StudyRun, cell: Cell) -> FederationResult:
+        if cell.trained_on == "triage":
+            raise TrainingError("step 3: the loss is not finite.")
+        return train(going, cell)
+
+    monkeypatch.setattr(run, "_train", fails_on_triage)
+    with pytest.raises(TrainingError, match=r"1 of 3 models .* single-site, seed 0, trained on triage: step 3"):
+        run_study(load_study(study, overrides), out)
+    assert {cost.trained_on for cost in load_run(out).costs} == {"pharmacy", "all"}
+    monkeypatch.undo()
+    run_study(load_study(study, overrides), out, resume=True)
+    assert progress(load_run(out)).finished
 
 
 KILLED_WHEN = (

@@ -59,6 +59,9 @@ def extract(
 
     Plain notes, a file each, are read with --from text. Annotations that notes bring along are ignored; a note that
     names its labels is asked for those alone. What could not be asked is counted by reason on standard error.
+
+    In JSON lines, meta.confidence says for every entity and relation, by id, how probable the model's choices were that
+    made it: 1 is sure. Other formats have no place for it.
     """
     quiet_libraries()
     from fedmedlora.corpus.formats import check_target, write_documents

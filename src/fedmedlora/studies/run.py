@@ -18,7 +18,7 @@ from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
-from fedmedlora.errors import ConfigError
+from fedmedlora.errors import ConfigError, TrainingError
 from fedmedlora.federation.checkpoint import adapter_file, has_checkpoint
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
@@ -58,7 +58,7 @@ def run_study(
 
     command: how the run was started, for the record. Raises ConfigError when `out` holds a run and `resume` is False,
     or holds another study; otherwise what `load_resident` and `run_federation` raise. A study that ended is left as it
-    is.
+    is. A model whose training fails does not stop the others: TrainingError names it when all are done.
     """
     watcher = watcher or Silent()
     _check_folder(config, out, resume)
@@ -73,9 +73,20 @@ def run_study(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     _describe(out, describe_run(resident, command, started), watcher)
     run = StudyRun(resident, out, watcher)
+    failed = []
     for number, cell in enumerate(cells, start=1):
-        watcher.note(f"[{number}/{len(cells)}] {cell.arm}, seed {cell.seed}, trained on {cell.trained_on}")
-        _run_cell(run, cell)
+        name = f"{cell.arm}, seed {cell.seed}, trained on {cell.trained_on}"
+        watcher.note(f"[{number}/{len(cells)}] {name}")
+        try:
+            _run_cell(run, cell)
+        except TrainingError as error:
+            watcher.note(f"failed: {error}")
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(cells)} models could not be trained; the others are recorded. {' '.join(failed)} "
+            "With --resume these are tried again; other settings need another --out."
+        )
     return out
 
 
