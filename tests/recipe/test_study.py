@@ -40,8 +40,8 @@ SCORE_FIELDS = {
     "dropped", "adapter_digest",
 }  # fmt: skip
 ARM_FIELDS = {
-    "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds", "bytes_sent",
-    "bytes_received", "full_model_bytes", "adapter_digest",
+    "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds",
+    "bytes_sent", "bytes_received", "full_model_bytes", "adapter_digest",
 }  # fmt: skip
 
 
