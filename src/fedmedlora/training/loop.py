@@ -252,7 +252,12 @@ def _training_mode(adapted: Adapted, settings: TrainSettings) -> Iterator[None]:
 
 def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
     optimizer = torch.optim.AdamW(
-        adapted.parameters, lr=settings.lr, betas=_ADAM_BETAS, eps=_ADAM_EPSILON, weight_decay=settings.weight_decay
+        adapted.parameters,
+        lr=settings.lr,
+        betas=_ADAM_BETAS,
+        eps=_ADAM_EPSILON,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     if moments is not None:
         for name, parameter in adapted.named_parameters:
