@@ -65,7 +65,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 def timeless(value: object) -> object:
     """The value without what a clock said."""
     if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key != "seconds"}
+        return {key: timeless(item) for key, item in value.items() if key not in ("seconds", "validation_seconds")}
     return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
