@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from fedmedlora.corpus.document import Document, Entity, Relation, Span
 from fedmedlora.corpus.windows import WINDOW_CHARACTERS, Window, sentence_windows
 from fedmedlora.markup.encode import Encoder, Request
 from fedmedlora.markup.grammar import TokenSpan
+from fedmedlora.markup.parsed import Found
 
 OnDone: TypeAlias = Callable[[int], None]
 """Called with the number of requests answered since the last call."""
@@ -25,6 +26,15 @@ class Answers(Protocol):
 
     def decode(self, requests: Sequence[Request], on_done: OnDone | None = None) -> list[tuple[TokenSpan, ...]]:
         """The marked spans of each request's source, in order."""
+        ...
+
+
+@runtime_checkable
+class TextAnswers(Protocol):
+    """Whatever answers requests in characters; `json_decode.JsonDecoder` is one."""
+
+    def find(self, requests: Sequence[Request], on_done: OnDone | None = None) -> list[list[Found]]:
+        """The entities of each request's window, with spans in its text, in order."""
         ...
 
 
@@ -42,7 +52,7 @@ class _Asked(NamedTuple):
 
 
 def predict_entities(
-    documents: Sequence[Document], encoder: Encoder, answers: Answers, on_done: OnDone | None = None
+    documents: Sequence[Document], encoder: Encoder, answers: Answers | TextAnswers, on_done: OnDone | None = None
 ) -> Predicted:
     """The main entities of each document, for the labels that it is annotated with (all, when it names none)."""
     dropped: Counter[str] = Counter()
@@ -52,21 +62,19 @@ def predict_entities(
             request = encoder.ner_request(window.document)
             if request is not None and not _too_long(request, encoder, dropped):
                 asked.append(_Asked(number, window, request))
-    spans = answers.decode([item.request for item in asked], on_done)
-    found: list[list[tuple[str, Span]]] = [[] for _ in documents]
-    for item, marked in zip(asked, spans, strict=True):
-        for label, (start, end) in item.request.entities(marked):
-            found[item.document].append((label, (start + item.window.start, end + item.window.start)))
+    found: list[list[Found]] = [[] for _ in documents]
+    for item, entities in zip(asked, _answered(asked, answers, on_done), strict=True):
+        found[item.document] += entities
     results = []
     for document, entities in zip(documents, found, strict=True):
-        unique = sorted(set(entities), key=lambda item: (item[1], item[0]))
-        numbered = tuple(Entity(f"T{n}", label, (span,)) for n, (label, span) in enumerate(unique, start=1))
+        unique = sorted(set(entities), key=lambda entity: (entity.spans, entity.type))
+        numbered = tuple(Entity(f"T{n}", label, spans) for n, (label, spans) in enumerate(unique, start=1))
         results.append(replace(_bare(document), entities=numbered))
     return Predicted(results, dropped)
 
 
 def predict_modifiers(
-    documents: Sequence[Document], encoder: Encoder, answers: Answers, on_done: OnDone | None = None
+    documents: Sequence[Document], encoder: Encoder, answers: Answers | TextAnswers, on_done: OnDone | None = None
 ) -> Predicted:
     """The modifiers of each document's main entities: those entities kept, modifiers and relations predicted.
 
@@ -77,17 +85,35 @@ def predict_modifiers(
     asked: list[_Asked] = []
     for number, document in enumerate(documents):
         asked += _modifier_requests(number, document, encoder, dropped)
-    spans = answers.decode([item.request for item in asked], on_done)
-    found: list[list[tuple[str, str, Span]]] = [[] for _ in documents]
-    for item, marked in zip(asked, spans, strict=True):
+    found: list[list[tuple[str, str, tuple[Span, ...]]]] = [[] for _ in documents]
+    for item, modifiers in zip(asked, _answered(asked, answers, on_done), strict=True):
         head = item.request.head
         assert head is not None
-        for label, (start, end) in item.request.entities(marked):
-            found[item.document].append((head, label, (start + item.window.start, end + item.window.start)))
+        found[item.document] += [(head, label, spans) for label, spans in modifiers]
     return Predicted(
         [_with_relations(document, encoder, sorted(set(r))) for document, r in zip(documents, found, strict=True)],
         +dropped,
     )
+
+
+def _answered(asked: Sequence[_Asked], answers: Answers | TextAnswers, on_done: OnDone | None) -> list[list[Found]]:
+    """The entities that each question found, in its document's offsets."""
+    requests = [item.request for item in asked]
+    if isinstance(answers, TextAnswers):
+        found = answers.find(requests, on_done)
+    else:
+        marked = answers.decode(requests, on_done)
+        found = [
+            [Found(label, (span,)) for label, span in request.entities(spans)]
+            for request, spans in zip(requests, marked, strict=True)
+        ]
+    return [
+        [
+            Found(label, tuple((start + item.window.start, end + item.window.start) for start, end in spans))
+            for label, spans in entities
+        ]
+        for item, entities in zip(asked, found, strict=True)
+    ]
 
 
 def _modifier_requests(number: int, document: Document, encoder: Encoder, dropped: Counter[str]) -> list[_Asked]:
@@ -107,19 +133,21 @@ def _modifier_requests(number: int, document: Document, encoder: Encoder, droppe
     return asked
 
 
-def _with_relations(document: Document, encoder: Encoder, found: Sequence[tuple[str, str, Span]]) -> Document:
+def _with_relations(
+    document: Document, encoder: Encoder, found: Sequence[tuple[str, str, tuple[Span, ...]]]
+) -> Document:
     heads = tuple(entity for entity in document.entities if entity.type in encoder.labels.entity_types)
     taken = {entity.id for entity in heads}
-    tails: dict[tuple[str, Span], Entity] = {}
+    tails: dict[tuple[str, tuple[Span, ...]], Entity] = {}
     relations: list[Relation] = []
-    for head, label, span in found:
-        tail = tails.get((label, span))
+    for head, label, spans in found:
+        tail = tails.get((label, spans))
         if tail is None:
             name = f"M{len(tails) + 1}"
             while name in taken:
                 name += "x"
             taken.add(name)
-            tail = tails[label, span] = Entity(name, label, (span,))
+            tail = tails[label, spans] = Entity(name, label, spans)
         relations.append(Relation(f"R{len(relations) + 1}", label, head, tail.id))
     return replace(document, entities=(*heads, *tails.values()), relations=tuple(relations))
 
