@@ -17,6 +17,7 @@ from fedmedlora.corpus.windows import WINDOW_CHARACTERS, Window, sentence_window
 from fedmedlora.inference.draft import Marked
 from fedmedlora.markup.encode import Encoder, Request
 from fedmedlora.markup.grammar import TokenSpan
+from fedmedlora.markup.parsed import Found
 
 OnDone: TypeAlias = Callable[[int], None]
 """Called with the number of requests answered since the last call."""
@@ -39,6 +40,15 @@ class SureAnswers(Answers, Protocol):
         ...
 
 
+@runtime_checkable
+class TextAnswers(Protocol):
+    """Whatever answers requests in characters; `json_decode.JsonDecoder` is one."""
+
+    def find(self, requests: Sequence[Request], on_done: OnDone | None = None) -> list[list[Found]]:
+        """The entities of each request's window, with spans in its text, in order."""
+        ...
+
+
 class Predicted(NamedTuple):
     """Predicted documents in the order of the input, and what could not be asked (reason → count)."""
 
@@ -53,7 +63,7 @@ class _Asked(NamedTuple):
 
 
 def predict_entities(
-    documents: Sequence[Document], encoder: Encoder, answers: Answers, on_done: OnDone | None = None
+    documents: Sequence[Document], encoder: Encoder, answers: Answers | TextAnswers, on_done: OnDone | None = None
 ) -> Predicted:
     """The main entities of each document, for the labels that it is annotated with (all, when it names none)."""
     dropped: Counter[str] = Counter()
@@ -63,21 +73,21 @@ def predict_entities(
             request = encoder.ner_request(window.document)
             if request is not None and not _too_long(request, encoder, dropped):
                 asked.append(_Asked(number, window, request))
-    found: list[dict[tuple[str, Span], float | None]] = [{} for _ in documents]
-    for item, label, span, confidence in _answered(asked, answers, on_done):
-        known = found[item.document].get((label, span))
-        found[item.document][label, span] = confidence if known is None else max(known, confidence or 0.0)
+    found: list[dict[tuple[tuple[Span, ...], str], float | None]] = [{} for _ in documents]
+    for item, (label, spans), confidence in _answered(asked, answers, on_done):
+        known = found[item.document].get((spans, label))
+        found[item.document][spans, label] = confidence if known is None else max(known, confidence or 0.0)
     results = []
     for document, entities in zip(documents, found, strict=True):
-        ordered = sorted(entities.items(), key=lambda item: (item[0][1], item[0][0]))
-        numbered = tuple(Entity(f"T{n}", label, (span,)) for n, ((label, span), _) in enumerate(ordered, start=1))
-        sure = {entity.id: confidence for entity, (_, confidence) in zip(numbered, ordered, strict=True)}
+        ordered = sorted(entities)
+        numbered = tuple(Entity(f"T{n}", label, spans) for n, (spans, label) in enumerate(ordered, start=1))
+        sure = {entity.id: entities[place] for entity, place in zip(numbered, ordered, strict=True)}
         results.append(_with_confidence(replace(_bare(document), entities=numbered), sure))
     return Predicted(results, dropped)
 
 
 def predict_modifiers(
-    documents: Sequence[Document], encoder: Encoder, answers: Answers, on_done: OnDone | None = None
+    documents: Sequence[Document], encoder: Encoder, answers: Answers | TextAnswers, on_done: OnDone | None = None
 ) -> Predicted:
     """The modifiers of each document's main entities: those entities kept, modifiers and relations predicted.
 
@@ -88,11 +98,11 @@ def predict_modifiers(
     asked: list[_Asked] = []
     for number, document in enumerate(documents):
         asked += _modifier_requests(number, document, encoder, dropped)
-    found: list[dict[tuple[str, str, Span], float | None]] = [{} for _ in documents]
-    for item, label, span, confidence in _answered(asked, answers, on_done):
+    found: list[dict[tuple[str, str, tuple[Span, ...]], float | None]] = [{} for _ in documents]
+    for item, (label, spans), confidence in _answered(asked, answers, on_done):
         head = item.request.head
         assert head is not None
-        found[item.document][head, label, span] = confidence
+        found[item.document][head, label, spans] = confidence
     return Predicted(
         [_with_relations(document, encoder, relations) for document, relations in zip(documents, found, strict=True)],
         +dropped,
@@ -100,18 +110,28 @@ def predict_modifiers(
 
 
 def _answered(
-    asked: Sequence[_Asked], answers: Answers, on_done: OnDone | None
-) -> Iterator[tuple[_Asked, str, Span, float | None]]:
-    """Each marked span: what was asked, its label, where it stands in the document, how sure the answer is."""
+    asked: Sequence[_Asked], answers: Answers | TextAnswers, on_done: OnDone | None
+) -> Iterator[tuple[_Asked, Found, float | None]]:
+    """Each entity that a question found, in its document's offsets, and how sure the answer is of it."""
     requests = [item.request for item in asked]
+    if isinstance(answers, TextAnswers):
+        for item, entities in zip(asked, answers.find(requests, on_done), strict=True):
+            for entity in entities:
+                yield item, _in_document(item, entity), None
+        return
     if isinstance(answers, SureAnswers):
         marked = answers.mark(requests, on_done)
     else:
         marked = [Marked(spans, (None,) * len(spans)) for spans in answers.decode(requests, on_done)]
     for item, (spans, confidences) in zip(asked, marked, strict=True):
         for token_span, confidence in zip(spans, confidences, strict=True):
-            for label, (start, end) in item.request.entities([token_span]):
-                yield item, label, (start + item.window.start, end + item.window.start), confidence
+            for label, span in item.request.entities([token_span]):
+                yield item, _in_document(item, Found(label, (span,))), confidence
+
+
+def _in_document(item: _Asked, found: Found) -> Found:
+    first = item.window.start
+    return Found(found.type, tuple((start + first, end + first) for start, end in found.spans))
 
 
 def _with_confidence(document: Document, sure: Mapping[str, float | None]) -> Document:
@@ -147,21 +167,21 @@ def _modifier_requests(number: int, document: Document, encoder: Encoder, droppe
 
 
 def _with_relations(
-    document: Document, encoder: Encoder, found: Mapping[tuple[str, str, Span], float | None]
+    document: Document, encoder: Encoder, found: Mapping[tuple[str, str, tuple[Span, ...]], float | None]
 ) -> Document:
     heads = tuple(entity for entity in document.entities if entity.type in encoder.labels.entity_types)
     taken = {entity.id for entity in heads}
-    tails: dict[tuple[str, Span], Entity] = {}
+    tails: dict[tuple[str, tuple[Span, ...]], Entity] = {}
     relations: list[Relation] = []
     sure: dict[str, float | None] = {}
-    for (head, label, span), confidence in sorted(found.items(), key=lambda item: item[0]):
-        tail = tails.get((label, span))
+    for (head, label, spans), confidence in sorted(found.items(), key=lambda item: item[0]):
+        tail = tails.get((label, spans))
         if tail is None:
             name = f"M{len(tails) + 1}"
             while name in taken:
                 name += "x"
             taken.add(name)
-            tail = tails[label, span] = Entity(name, label, (span,))
+            tail = tails[label, spans] = Entity(name, label, spans)
         relations.append(Relation(f"R{len(relations) + 1}", label, head, tail.id))
         sure[relations[-1].id] = confidence
     found_in = replace(document, entities=(*heads, *tails.values()), relations=tuple(relations))
