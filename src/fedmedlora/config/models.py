@@ -176,7 +176,7 @@ class FederationConfig(_Checked):
     """How adapters travel between sites and coordinator, in the arms that average."""
 
     wire: WirePrecision = Field(
-        default="float32", description="'bfloat16': half the bytes; 'int8': about 3/8, with error feedback"
+        default="float32", description="'bfloat16': a third of the bytes; 'int8': 29 %, with error feedback"
     )
 
 

@@ -8,8 +8,8 @@ A payload is the array's values in C order, without a header: names and shapes t
   makes it about 1.33 bytes a value.
 - int8: each block of 128 consecutive values (the last may be shorter) has a scale s, a block's largest magnitude / 127,
   rounded up to a bfloat16; a value is the integer nearest to x / s. The error is at most s / 2, and a block of zeros is
-  exact. First the scales, little-endian, then the integers: 1 + 2/128 bytes a value, which compress by 3 % and so are
-  left alone. An integer of 7 bits times a scale of 8 is exact in float32, and so is what it leaves of the value:
+  exact. First the scales, little-endian, then the integers: 1 + 2/128 bytes a value, which would compress by 3 % and
+  are left alone. An integer of 7 bits times a scale of 8 is exact in float32, and so is what it leaves of the value:
   `x − decode(encode(x))` is the loss itself, not an estimate of it.
 """
 
