@@ -62,6 +62,10 @@ def lines(path: Path) -> list[dict[str, object]]:
     return list(read_json_lines(path))
 
 
+def arm_lines(run: Path) -> dict[object, dict[str, object]]:
+    return {line["arm"]: line for line in lines(run / "records.jsonl") if line["kind"] == "arm"}
+
+
 def timeless(value: object) -> object:
     """The value without what a clock said."""
     if isinstance(value, dict):
@@ -191,6 +195,21 @@ def test_a_model_that_cannot_be_trained_does_not_stop_the_others(
     monkeypatch.undo()
     run_study(load_study(study, overrides), out, resume=True)
     assert progress(load_run(out)).finished
+
+
+def test_a_study_sends_what_is_averaged_in_the_precision_that_it_names(done: Path, study: Path) -> None:
+    arms = 'arms=["centralised", "fedmedlora"]'
+    out = run_study(load_study(study, [arms, "federation.wire=int8"]), study.parent / "int8")
+    found, expected = arm_lines(out), arm_lines(done)
+    # What is not averaged is not sent, and so not rounded.
+    assert found["centralised"]["adapter_digest"] == expected["centralised"]["adapter_digest"]
+    assert found["fedmedlora"]["adapter_digest"] != expected["fedmedlora"]["adapter_digest"]
+    # Half the bytes out and a quarter back, were it not for names, shapes and NumPy's headers, which are much of so
+    # small an adapter.
+    assert found["fedmedlora"]["bytes_sent"] < 0.8 * expected["fedmedlora"]["bytes_sent"]  # type: ignore[operator]
+    assert found["fedmedlora"]["bytes_received"] < 0.6 * expected["fedmedlora"]["bytes_received"]  # type: ignore[operator]
+    residuals = [path.name for path in (out / "state").rglob("residual-*")]
+    assert len(residuals) == len(SITES) * 2
 
 
 KILLED_WHEN = (

@@ -25,7 +25,7 @@ from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
@@ -152,7 +152,12 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     ]
     rule = cell_rule(cell, config.plus)
     plan = FederationPlan(
-        tuple(name for name, _ in cell.members), rule, config.rounds, cell.seed, settings_to_scalars(settings)
+        tuple(name for name, _ in cell.members),
+        rule,
+        config.rounds,
+        cell.seed,
+        settings_to_scalars(settings),
+        wire=cell_wire(cell, config.federation),
     )
     return run_federation(
         in_process_grid(trainers),
