@@ -4,7 +4,7 @@
 #   make test     set up, then the tests
 #   make check    linters, types, import contracts, generated documentation
 #   make docs     regenerate docs/cli.md
-#   make bench    the benchmarks
+#   make bench    set up with the peers that we are measured against, then the benchmarks
 #
 # Settings: PYTHON (the interpreter that makes the virtual environment), VENV (its folder), TORCH_INDEX_URL (an index
 # to take torch from, for instance https://download.pytorch.org/whl/cpu for the build without CUDA).
@@ -43,6 +43,10 @@ $(VENV)/.installed-dev: $(PINS) $(VENV)/.installed-torch
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,simulation]'
 	@touch $(VENV)/.installed $@
 
+$(VENV)/.installed-bench: $(PINS) $(VENV)/.installed-torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[bench]'
+	@touch $(VENV)/.installed $@
+
 demo: $(VENV)/.installed
 	$(BIN)/fedmedlora demo
 
@@ -59,7 +63,7 @@ check: $(VENV)/.installed-dev
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/make_cli_reference.py
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 clean:
