@@ -24,7 +24,7 @@ from benchmarks.generation import (
 from benchmarks.notes import load_notes, task_examples
 from benchmarks.process import require
 from benchmarks.scale import Scale
-from benchmarks.timing import Comparison, compare_rates, timed
+from benchmarks.timing import Comparison, compare_rates, summarise, timed
 from benchmarks.training import resident_base, train_ours, train_settings
 from fedmedlora.adapters.base import autocast
 from fedmedlora.adapters.lora import Adapted
@@ -95,7 +95,7 @@ def run(name: str, scale: Scale) -> list[Comparison]:
     mine, theirs = strict_f1(trained.examples, found["ours"]), strict_f1(trained.examples, found["peer"])
     same = sum(set(a) == set(b) for a, b in zip(found["ours"], found["peer"], strict=True))
     print(f"{name}: {same} of {len(requests)} answers are the same", file=sys.stderr)
-    return [speed, Comparison(f"{name}_f1", mine, theirs, "strict F1", mine / theirs if theirs else float("inf"))]
+    return [speed, summarise(f"{name}_f1", "strict F1", [(mine, theirs)], more_is_better=True)]
 
 
 @cache

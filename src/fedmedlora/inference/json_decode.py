@@ -96,7 +96,7 @@ class JsonDecoder:
         from llguidance import LLTokenizer
 
         # The tokenizer is taken as its tokens' bytes, so it makes no difference which kind it is.
-        self._engine = LLTokenizer(self.vocabulary)  # type: ignore[arg-type]
+        self._engine = LLTokenizer(self.vocabulary)
 
     def find(self, requests: Sequence[Request], on_done: Callable[[int], None] | None = None) -> list[list[Found]]:
         """The entities of each request's window, in the order of the requests; its span prompt is not used.
