@@ -77,6 +77,15 @@ def test_a_dry_run_reads_the_sites_and_names_every_cell(study: Path, capsys: pyt
     assert wires == [False, False, False, True]
 
 
+def test_a_site_whose_notes_are_not_annotated_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = [json.dumps({"id": f"n{number}", "text": "No fever."}) for number in range(20)]
+    (tmp_path / "notes.jsonl").write_text("\n".join(notes), encoding="utf-8")
+    site = f'[[sites]]\nname = "ward"\npath = "{(tmp_path / "notes.jsonl").as_posix()}"\n'
+    (tmp_path / "bare.toml").write_text(site, encoding="utf-8")
+    assert main(["run", str(tmp_path / "bare.toml"), "--dry-run"]) == 2
+    assert "site 'ward': none of its 14 training documents is annotated" in capsys.readouterr().err
+
+
 def test_a_dry_run_counts_what_a_site_does_not_annotate(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     narrowed = ["--set", 'sites.triage.labels=["problem"]', "--set", "seeds=[0,1]"]
     assert main(["run", str(study), "--dry-run", "--json", *narrowed]) == 0

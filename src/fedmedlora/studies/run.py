@@ -100,7 +100,8 @@ def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
     if (out / STUDY_FILE).read_text(encoding="utf-8") != study_toml(config, out):
         raise ConfigError(
             f"{out}: the run in this folder was started with another configuration (its {STUDY_FILE} differs). "
-            "Resume with the same study file and flags, or choose another --out."
+            "Resume with the same study file, flags and version of fedmedlora, or choose another --out, or remove "
+            "the folder."
         )
 
 

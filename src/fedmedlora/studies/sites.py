@@ -65,6 +65,11 @@ def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
         if not held and part != "dev":
             raise CorpusError(f"site '{site.name}': the {part} part has no document. Check its path and split.")
         validate_labels(held, labels)
+    if not any(document.entities for document in parts["train"]):
+        raise CorpusError(
+            f"site '{site.name}': none of its {len(parts['train'])} training documents is annotated with a "
+            "label of the study. Training on them would teach to mark nothing. Give it annotated notes."
+        )
     return SiteNotes(site.name, {part: tuple(held) for part, held in parts.items()}, dict(sorted(dropped.items())))
 
 
