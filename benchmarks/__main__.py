@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import sys
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in names:
         print(f"{name} …", file=sys.stderr)
         try:
-            found = registry.run(name, scale)
+            # Whatever a library prints must not get among the results.
+            with contextlib.redirect_stdout(sys.stderr):
+                found = registry.run(name, scale)
         except EnvironmentProblem as error:
             print(f"{name} was left out: {error}", file=sys.stderr)
             if asked.names:

@@ -18,6 +18,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 
 from benchmarks.memory import available_mb, compare_peaks, measure_peak
+from benchmarks.process import quiet_flower
 from benchmarks.scale import Scale
 from benchmarks.timing import Comparison, compare_seconds
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
@@ -86,6 +87,7 @@ def our_average(reference: AdapterState, updates: Iterator[tuple[str, RecordDict
 
 def peer_average(replies: list[Message]) -> float:
     """Seconds of Flower's FedAvg over all replies."""
+    quiet_flower()
     strategy = FedAvg()
     started = time.perf_counter()
     arrays, _ = strategy.aggregate_train(1, replies)

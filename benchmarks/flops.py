@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from peft.tuners.lora.layer import Linear
@@ -56,13 +57,13 @@ def training_flops(adapted: Adapted, corpus: Corpus, packs: int) -> float:
         raise ValueError("examples of several instructions: their number of packs is not known beforehand")
     prefix = corpus.examples[0].prefix
     lengths = [len(example.ids) - 1 - prefix for example in corpus.examples]
-    config = adapted.base.model.config
+    config: Any = adapted.base.model.config
     tokens = packs * prefix + sum(lengths)
     # Scores and weighted values, twice as much again for their gradients.
     seen = 12.0 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
     head = 4.0 * config.hidden_size * config.vocab_size
     blocks = tokens * flops_per_token(adapted) + seen * attention_pairs(prefix, lengths, packs)
-    return blocks + head * corpus.target_tokens
+    return float(blocks + head * corpus.target_tokens)
 
 
 def flops_per_token(adapted: Adapted) -> float:
@@ -71,8 +72,8 @@ def flops_per_token(adapted: Adapted) -> float:
     for name, module in adapted.model.named_modules():
         if not isinstance(module, Linear):
             continue
-        frozen = module.base_layer.weight.numel()
-        adapter = module.r["default"] * sum(module.base_layer.weight.shape)
+        weight: torch.Tensor = module.get_base_layer().weight
+        frozen, adapter = weight.numel(), module.r["default"] * sum(weight.shape)
         reads_embeddings = name.endswith(_READ_EMBEDDINGS)
         total += 2.0 * frozen * (1 if reads_embeddings else 2) + 6.0 * adapter
     return total

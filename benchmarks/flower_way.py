@@ -7,7 +7,6 @@ in-process grid as ours, which spares it Ray and the starting of processes; its 
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
+from benchmarks.process import quiet_flower
 from benchmarks.sft import SftPlan, TokenExample, load_plain_base, lora_config, make_dataset, make_trainer
 from fedmedlora.federation.grid import InProcessGrid
 
@@ -36,8 +36,7 @@ class PeerFederation:
     def __post_init__(self) -> None:
         self._datasets = [make_dataset(examples) for examples in self.sites]
         self._initial = _fresh_arrays()
-        # Flower sets its own level when it is imported.
-        logging.getLogger("flwr").setLevel(logging.ERROR)
+        quiet_flower()
 
     def round(self, sites: int | None = None) -> float:
         """Seconds of one round of Flower's FedAvg over the first so many sites; all, when none are named.

@@ -24,6 +24,7 @@ from fedmedlora.adapters.state import AdapterState, save_state
 from fedmedlora.markup.encode import Request
 from fedmedlora.markup.grammar import TokenSpan
 from fedmedlora.markup.span import parse_span
+from fedmedlora.markup.tags import close_tag, open_tag
 
 _SLACK, _SLACK_TOKENS = 2.0, 32
 
@@ -101,7 +102,9 @@ def llguidance_constraint(tokenizer: FastTokenizer) -> Constraint:
 
 def span_grammar(request: Request) -> str:
     """A grammar in llguidance's Lark, right-linear: a rule for every source token outside and inside of a label."""
-    source, labels = request.source, request.grammar.labels
+    source, labels, tags = request.source, request.grammar.labels, request.grammar.tags
+    opening = [_tag(open_tag(label), tags.opening[label]) for label in labels]
+    closing = [_tag(close_tag(label), tags.closing[label]) for label in labels]
     starts = sorted({0, *(start for start, _ in source.offsets)})
     text = source.escaped.text
     pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
@@ -109,21 +112,26 @@ def span_grammar(request: Request) -> str:
     rules = [f"start: {_out(0, last)}"]
     for place, piece in enumerate(pieces):
         copied = json.dumps(piece)
-        opened = [f'"<{label}>" i{place}_{number}' for number, label in enumerate(labels)]
+        opened = [f"{tag} i{place}_{number}" for number, tag in enumerate(opening)]
         rules.append(f"o{place}: " + " | ".join([f"{copied} {_out(place + 1, last)}", *opened]))
         rules += [f"i{place}_{number}: {copied} e{place + 1}_{number}" for number in range(len(labels))]
         rules += [
-            f'e{place}_{number}: {copied} e{place + 1}_{number} | "</{label}>" o{place}'
-            for number, label in enumerate(labels)
+            f"e{place}_{number}: {copied} e{place + 1}_{number} | {tag} o{place}"
+            for number, tag in enumerate(closing)
             if place
         ]
-    rules += [f'e{last}_{number}: "</{label}>"' for number, label in enumerate(labels)]
+    rules += [f"e{last}_{number}: {tag}" for number, tag in enumerate(closing)]
     return "\n".join(rules) + "\n"
 
 
 def _out(place: int, last: int) -> str:
     """The rule for what follows outside of any label; nothing does at the end."""
     return f"o{place}" if place < last else ""
+
+
+def _tag(text: str, ids: tuple[int, ...]) -> str:
+    """A tag: by its id where it is one token, which llguidance takes for a special one that has no text."""
+    return f"<[{ids[0]}]>" if len(ids) == 1 else json.dumps(text)
 
 
 class _Held(LogitsProcessor):  # type: ignore[misc, unused-ignore]

@@ -61,11 +61,15 @@ def load_notes() -> Notes:
 
 
 def task_examples(
-    base: Base, documents: Sequence[Document], task: Task, count: int, *, style: str = "full"
+    base: Base, documents: Sequence[Document], task: Task, count: int, *, style: str = "full", marked_share: float = 0.0
 ) -> list[Example]:
-    """A seeded sample of so many examples of a task. Raises EnvironmentProblem when there are fewer."""
+    """A seeded sample of so many examples of a task. Raises EnvironmentProblem when there are fewer.
+
+    marked_share: smallest share whose answer marks something, as in `make_examples`.
+    """
     encoder = Encoder(base.tokenizer, CLINICAL, style, usable_tokens(base, _MAX_TOKENS))
-    found = make_examples(documents, encoder, (task,), max_per_task=count, seed="benchmarks").examples
+    made = make_examples(documents, encoder, (task,), max_per_task=count, marked_share=marked_share, seed="benchmarks")
+    found = made.examples
     if len(found) < count:
         raise EnvironmentProblem(f"{len(documents)} documents give {len(found)} examples of {task}, not {count}.")
     begin = len(base.tokenizer.begin_ids)

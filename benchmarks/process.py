@@ -17,13 +17,14 @@ _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
 }
-_LOUD = ("flwr", "trl", "datasets", "accelerate")
+_LOUD = ("trl", "datasets", "accelerate")
 
 
 def prepare_process(threads: int) -> None:
@@ -33,6 +34,11 @@ def prepare_process(threads: int) -> None:
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
+
+
+def quiet_flower() -> None:
+    """Keep Flower from logging every step. Call it after flwr is imported, which sets its own level."""
+    logging.getLogger("flwr").setLevel(logging.ERROR)
 
 
 def require(*modules: str) -> None:

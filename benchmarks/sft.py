@@ -14,7 +14,13 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+)
 
 from fedmedlora.adapters.base import bundled_path
 from fedmedlora.training.batch import Corpus
@@ -38,12 +44,11 @@ class SftPlan:
     """One run over all examples, once.
 
     batch_size: examples an optimizer step. packing: TRL's own, into rows of 1,024 tokens (its default), one row a
-    pass, as many rows a step as give the number of steps that there are without. loss_type: TRL's.
+    pass, as many rows a step as give the number of steps that there are without.
     """
 
     batch_size: int
     packing: bool = False
-    loss_type: str = "chunked_nll"
 
     def steps(self, examples: int) -> int:
         """Optimizer steps without packing."""
@@ -104,7 +109,6 @@ def make_trainer(model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Any, p
         bf16=True,
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
-        loss_type=plan.loss_type,
         packing=plan.packing,
         max_length=_PACKED_TOKENS if plan.packing else None,
         train_sampling_strategy="random" if plan.packing else "group_by_length",
@@ -124,6 +128,7 @@ def make_trainer(model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Any, p
         processing_class=tokenizer,
         peft_config=None if hasattr(model, "peft_config") else lora_config(),
     )
+    trainer.remove_callback(PrinterCallback)
     if plan.packing:
         # How many packs there are is known once TRL has made them.
         trainer.args.gradient_accumulation_steps = -(-len(trainer.train_dataset) // plan.steps(len(dataset)))
