@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora.layer import Linear
@@ -72,7 +72,7 @@ def flops_per_token(adapted: Adapted) -> float:
     for name, module in adapted.model.named_modules():
         if not isinstance(module, Linear):
             continue
-        weight: torch.Tensor = module.get_base_layer().weight
+        weight = cast("torch.Tensor", module.get_base_layer().weight)
         frozen, adapter = weight.numel(), module.r["default"] * sum(weight.shape)
         reads_embeddings = name.endswith(_READ_EMBEDDINGS)
         total += 2.0 * frozen * (1 if reads_embeddings else 2) + 6.0 * adapter

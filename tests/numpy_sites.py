@@ -38,6 +38,10 @@ class NumpySite:
     folder: Path
     seconds: float = 0.0
 
+    @property
+    def memory(self) -> Path:
+        return self.folder
+
     def register(self) -> SiteRegistration:
         return SiteRegistration(self.site, self.tokens, examples=3, base_digest=BASE, data_digest=self.site)
 

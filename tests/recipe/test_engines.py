@@ -14,6 +14,7 @@ from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rules import find_rule
 from fedmedlora.corpus.formats import write_documents
 from fedmedlora.corpus.synthetic import PROFILES, generate_notes
+from fedmedlora.federation.codec import PRECISIONS, Precision
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult
@@ -39,6 +40,9 @@ class Federation:
     trainer: str
     sites: Mapping[str, dict[str, object]]
     validator: Factory | None
+
+    def sent_as(self, wire: Precision) -> Federation:
+        return replace(self, plan=replace(self.plan, wire=wire))
 
     def factory(self, site: str, folder: Path) -> Factory:
         return Factory(self.trainer, {"site": site, "folder": str(folder), **self.sites[site]})
@@ -118,9 +122,11 @@ def test_three_engines_train_the_same_lora(lora_federation: Federation, tmp_path
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_adapter(numpy_federation: Federation, tmp_path: Path) -> None:
-    expected = numpy_federation.in_process(tmp_path / "one")
-    coordinator, sites = numpy_federation.jobs(tmp_path / "ray")
+@pytest.mark.parametrize("wire", PRECISIONS)
+def test_ray_gives_the_same_adapter(numpy_federation: Federation, tmp_path: Path, wire: Precision) -> None:
+    federation = numpy_federation.sent_as(wire)
+    expected = federation.in_process(tmp_path / "one")
+    coordinator, sites = federation.jobs(tmp_path / "ray")
     assert_same(run_on_ray(coordinator, sites, tmp_path / "work", processors=2, timeout_s=120.0), expected)
     assert processes_of(tmp_path) == []
 
@@ -134,6 +140,10 @@ def test_a_superlink_with_two_supernodes_gives_the_same_adapter(numpy_federation
     failing, _ = replace(numpy_federation, plan=plan).jobs(tmp_path / "failing")
     with loopback(sites, tmp_path / "flower") as running:
         assert_same(running.run(coordinator, timeout_s=120.0), expected)
+        for wire in ("bfloat16", "int8"):
+            federation = numpy_federation.sent_as(wire)
+            other, _ = federation.jobs(tmp_path / wire)
+            assert_same(running.run(other, timeout_s=120.0), federation.in_process(tmp_path / f"one-{wire}"))
         result = running.run(failing, timeout_s=120.0)
     assert result.history[0].refused == {"be": "ValueError"}
     assert result.history[0].weights == {"alpha": 1.0}

@@ -20,12 +20,15 @@ from fedmedlora.cli.main import main
 from fedmedlora.config.study_file import load_study, study_toml
 from fedmedlora.corpus.formats import read_documents, write_documents
 from fedmedlora.corpus.labels import CLINICAL
-from fedmedlora.errors import ConfigError
+from fedmedlora.errors import ConfigError, TrainingError
+from fedmedlora.federation.history import FederationResult
 from fedmedlora.inference.extract import load_adapted
 from fedmedlora.record import read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
 from fedmedlora.report.progress import progress
+from fedmedlora.studies import run
+from fedmedlora.studies.cells import Cell
 from fedmedlora.studies.run import run_study
 from fedmedlora.studies.sites import load_sites
 from tiny import quietly_load_peft
@@ -37,8 +40,8 @@ SCORE_FIELDS = {
     "dropped", "adapter_digest",
 }  # fmt: skip
 ARM_FIELDS = {
-    "kind", "setting", "arm", "seed", "trained_on", "seconds", "target_tokens", "steps", "rounds", "bytes_sent",
-    "bytes_received", "full_model_bytes", "adapter_digest",
+    "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds",
+    "bytes_sent", "bytes_received", "full_model_bytes", "adapter_digest",
 }  # fmt: skip
 
 
@@ -59,10 +62,14 @@ def lines(path: Path) -> list[dict[str, object]]:
     return list(read_json_lines(path))
 
 
+def arm_lines(run: Path) -> dict[object, dict[str, object]]:
+    return {line["arm"]: line for line in lines(run / "records.jsonl") if line["kind"] == "arm"}
+
+
 def timeless(value: object) -> object:
     """The value without what a clock said."""
     if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key != "seconds"}
+        return {key: timeless(item) for key, item in value.items() if key not in ("seconds", "validation_seconds")}
     return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
@@ -167,6 +174,42 @@ def test_a_run_that_ended_is_left_as_it_is(done: Path, study: Path) -> None:
         run_study(load_study(study), done)
     with pytest.raises(ConfigError, match="started with another configuration"):
         run_study(load_study(study, ["training.lr=1e-3"]), done, resume=True)
+
+
+def test_a_model_that_cannot_be_trained_does_not_stop_the_others(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = run._train
+    out = tmp_path / "out"
+    overrides = ["arms=['single-site','centralised']", "tasks=['ner']"]
+
+    def fails_on_triage(going: run.StudyRun, cell: Cell) -> FederationResult:
+        if cell.trained_on == "triage":
+            raise TrainingError("step 3: the loss is not finite.")
+        return train(going, cell)
+
+    monkeypatch.setattr(run, "_train", fails_on_triage)
+    with pytest.raises(TrainingError, match=r"1 of 3 models .* single-site, seed 0, trained on triage: step 3"):
+        run_study(load_study(study, overrides), out)
+    assert {cost.trained_on for cost in load_run(out).costs} == {"pharmacy", "all"}
+    monkeypatch.undo()
+    run_study(load_study(study, overrides), out, resume=True)
+    assert progress(load_run(out)).finished
+
+
+def test_a_study_sends_what_is_averaged_in_the_precision_that_it_names(done: Path, study: Path) -> None:
+    arms = 'arms=["centralised", "fedmedlora"]'
+    out = run_study(load_study(study, [arms, "federation.wire=int8"]), study.parent / "int8")
+    found, expected = arm_lines(out), arm_lines(done)
+    # What is not averaged is not sent, and so not rounded.
+    assert found["centralised"]["adapter_digest"] == expected["centralised"]["adapter_digest"]
+    assert found["fedmedlora"]["adapter_digest"] != expected["fedmedlora"]["adapter_digest"]
+    # Half the bytes out and a quarter back, were it not for names, shapes and NumPy's headers, which are much of so
+    # small an adapter.
+    assert found["fedmedlora"]["bytes_sent"] < 0.8 * expected["fedmedlora"]["bytes_sent"]  # type: ignore[operator]
+    assert found["fedmedlora"]["bytes_received"] < 0.6 * expected["fedmedlora"]["bytes_received"]  # type: ignore[operator]
+    residuals = [path.name for path in (out / "state").rglob("residual-*")]
+    assert len(residuals) == len(SITES) * 2
 
 
 KILLED_WHEN = (

@@ -1,6 +1,7 @@
 """Runs one federation many times, each ended by SIGKILL at another moment, and prints what a resume then gives.
 
-A program of its own: it forks, and whatever it forks is killed. `federation_crashes.py FOLDER` prints one JSON object.
+A program of its own: it forks, and whatever it forks is killed. `federation_crashes.py FOLDER WIRE` prints one JSON
+object for the federation whose adapters travel in the precision WIRE.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from fedmedlora.aggregation.rules import find_rule
@@ -23,11 +25,13 @@ from numpy_sites import NumpySite, initial_state
 
 ROUNDS = 2
 PLAN = FederationPlan(("alpha", "be"), find_rule("fedmedlora"), ROUNDS, 5, {"lr": 0.01}, timeouts=Timeouts(0.0))
+WIRE = sys.argv[2]
 
 
 def run(folder: Path, seconds: float = 0.0) -> FederationResult:
     sites = [NumpySite("alpha", 30, folder, seconds), NumpySite("be", 11, folder, seconds)]
-    return run_federation(in_process_grid(sites), PLAN, initial_state(), folder, resume=True)
+    plan = replace(PLAN, wire=WIRE)
+    return run_federation(in_process_grid(sites), plan, initial_state(), folder, resume=True)
 
 
 def kill_before_step(number: int) -> None:

@@ -65,6 +65,7 @@ def cost_line(arm: str, seed: int, trained_on: str) -> Table:
         "seed": seed,
         "trained_on": trained_on,
         "seconds": 754.0,
+        "validation_seconds": 7.54 if arm == "fedmedlora-plus" else 0.0,
         "target_tokens": 1234567,
         "steps": 90,
         "rounds": 0 if arm == "zero-shot" else 2,

@@ -7,6 +7,7 @@ import math
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Literal
 
@@ -21,7 +22,7 @@ from fedmedlora.aggregation.checks import LARGEST_MAGNITUDE, check_arrays, check
 from fedmedlora.aggregation.rounds import RoundAggregation, aggregate_round
 from fedmedlora.aggregation.rules import RULES, Rule, find_rule
 from fedmedlora.aggregation.stream import WeightedSum, aggregate
-from fedmedlora.errors import AdapterError, RefusedUpdateError
+from fedmedlora.errors import AdapterError, EnvironmentProblem, RefusedUpdateError
 
 A, B = "layers.0.q_proj.lora_A.weight", "layers.0.q_proj.lora_B.weight"
 SPEC = AdapterSpec(rank=1, alpha=4, targets=("q_proj",), base_digest="ab" * 32)
@@ -175,11 +176,11 @@ def test_inputs_and_earlier_results_never_change() -> None:
     assert [state.arrays[A].tolist() for state in (ONE, TWO, THREE)] == [array.tolist() for array in before]
 
 
-def peak_bytes(sites: int, order: Literal["sites", "arrival"], backwards: bool) -> int:
+def peak_bytes(sites: int, order: Literal["sites", "arrival"], backwards: bool, shelf: Path | None = None) -> int:
     """Greatest memory in use during a round of states of 40,000 values, each dropped as soon as it has been offered."""
     names = [f"site-{number:02}" for number in range(sites)]
     blank = AdapterState({A: np.zeros((1, 40_000), np.float32)}, SPEC)
-    aggregation = RoundAggregation(PLAIN, blank, dict.fromkeys(names, 10), order=order)
+    aggregation = RoundAggregation(PLAIN, blank, dict.fromkeys(names, 10), order=order, shelf=shelf)
     tracemalloc.start()
     try:
         for site in reversed(names) if backwards else names:
@@ -190,13 +191,42 @@ def peak_bytes(sites: int, order: Literal["sites", "arrival"], backwards: bool) 
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_sites() -> None:
+def test_memory_does_not_grow_with_sites(tmp_path: Path) -> None:
     one_state = 160_000
     assert peak_bytes(20, "sites", False) < peak_bytes(4, "sites", False) + one_state / 2
     assert peak_bytes(20, "arrival", False) < peak_bytes(4, "arrival", False) + one_state / 2
     assert peak_bytes(20, "arrival", True) < peak_bytes(4, "arrival", True) + one_state / 2
-    # Arrivals in reverse order of sites wait for the first: 16 sites more, 16 states more.
+    # Arrivals in reverse order of sites wait for the first: 16 sites more, 16 states more, unless they wait on disk.
     assert peak_bytes(20, "sites", True) > peak_bytes(4, "sites", True) + 15 * one_state
+    assert peak_bytes(20, "sites", True, tmp_path) < peak_bytes(4, "sites", True, tmp_path) + one_state / 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(deadline=None)
+@given(st.permutations("abcde"), st.sets(st.sampled_from("abcde"), max_size=3), st.randoms(use_true_random=False))
+def test_a_shelf_changes_no_bit(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[str], silent: set[str], chance: Random
+) -> None:
+    made = {site: make_state([chance.random()] * 3, [chance.random()] * 2) for site in arrivals}
+    found = []
+    for shelf in (None, tmp_path_factory.getbasetemp()):
+        aggregation = RoundAggregation(PLAIN, ONE, {site: ord(site) for site in arrivals}, shelf=shelf)
+        for site in arrivals:
+            if site not in silent:
+                assert aggregation.offer(site, made[site])
+        found.append(aggregation.result())
+    assert found[0] == found[1]
+    assert found[0].absent == tuple(sorted(silent))
+
+
+def test_a_shelf_without_room_ends_the_round(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    aggregation = RoundAggregation(PLAIN, ONE, {"a": 1, "b": 1}, shelf=tmp_path / "file" / "below")
+    with pytest.raises(EnvironmentProblem, match=r"has to wait for its turn .*Make room for 20 bytes a site"):
+        aggregation.offer("b", TWO)
+    # Nothing of b is counted: a alone is the average.
+    aggregation.offer("a", ONE)
+    assert (aggregation.result().weights, aggregation.result().absent) == ({"a": 1.0}, ("b",))
 
 
 def test_aggregate_gives_equal_bits_in_every_order() -> None:

@@ -71,6 +71,10 @@ def test_a_dry_run_reads_the_sites_and_names_every_cell(study: Path, capsys: pyt
         "tested on triage, pharmacy"
     )
     assert not (study.parent / "runs").exists()
+    assert main(["run", str(study), "--dry-run", "--set", "federation.wire=int8"]) == 0
+    wires = ["adapters sent as int8" in line for line in capsys.readouterr().out.splitlines()[2:6]]
+    # Only what is averaged is sent.
+    assert wires == [False, False, False, True]
 
 
 def test_a_dry_run_counts_what_a_site_does_not_annotate(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

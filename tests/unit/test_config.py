@@ -107,6 +107,7 @@ def test_overrides_take_toml_values_and_bare_words(study: Path) -> None:
         study,
         "training.lr=1e-4",
         "training.objective=lm",
+        "federation.wire=int8",
         'arms=["centralised"]',
         "seeds=[1, 2]",
         "evaluation.evaluate_dev_each_round=false",
@@ -115,6 +116,8 @@ def test_overrides_take_toml_values_and_bare_words(study: Path) -> None:
     )
     assert config.training.lr == 1e-4
     assert config.training.objective == "lm"
+    assert config.federation.wire == "int8"
+    assert load(study).federation.wire == "float32"
     assert config.arms == ("centralised",)
     assert config.seeds == (1, 2)
     assert not config.evaluation.evaluate_dev_each_round
@@ -163,6 +166,12 @@ def test_the_resolved_study_loads_as_itself_and_names_no_folder_of_this_machine(
         ("rounds = 2", 'rounds = "2"', r"rounds: input should be a valid integer"),
         ("rounds = 2", "rounds = true", r"rounds: input should be a valid integer"),
         ("lr = 1e-3", "lr = nan", r"training\.lr: input should be"),
+        (
+            "[training]",
+            '[federation]\nwire = "bf16"\n[training]',
+            r"federation\.wire: unknown value 'bf16'; .*Known: bfloat16, float32, int8",
+        ),
+        ("[training]", "[federation]\nwires = 8\n[training]", r"federation\.wires: unknown key; did you mean 'wire'"),
         ("rounds = 2", "seeds = [1, 1]", r"'seeds' names 1 twice"),
         ("rounds = 2", "seeds = []", r"seeds: .*at least 1 item"),
         ('name = "south"', 'name = "north"', r"two sites are called 'north': give each site its own name"),

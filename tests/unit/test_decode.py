@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -45,7 +46,15 @@ def requests_of(adapted: Adapted) -> list[Request]:
 
 
 def one_token_at_a_time(adapted: Adapted, request: Request) -> tuple[TokenSpan, ...]:
-    """The best allowed token, from a whole forward pass at every step; ties go to the copy, then to the lowest id."""
+    """The spans of the best completion, token by token."""
+    return complete(adapted, request)[0]
+
+
+def complete(adapted: Adapted, request: Request) -> tuple[tuple[TokenSpan, ...], tuple[int, ...]]:
+    """The best allowed token, from a whole forward pass at every step; ties go to the copy, then to the lowest id.
+
+    Returns the spans and the completion.
+    """
     state, written = request.grammar.start(), list(request.prompt)
     while not state.ended:
         choice = request.grammar.choice(state)
@@ -57,7 +66,7 @@ def one_token_at_a_time(adapted: Adapted, request: Request) -> tuple[TokenSpan, 
             best = max(ranked, key=lambda token: float(logits[token]))  # max keeps the first of equals
         written.append(best)
         state = request.grammar.advance(state, best)
-    return state.spans
+    return state.spans, tuple(written[len(request.prompt) :])
 
 
 @pytest.mark.parametrize(
@@ -122,8 +131,12 @@ def test_ties_go_to_the_copy_in_one_pass() -> None:
     requests = requests_of(adapted)
     assert decoder.decode(requests) == [()] * 7
     assert decoder.passes == 7
-    # Read once: the prompt, and the source but for its last token, whose choice the one before it makes.
-    assert decoder.tokens == sum(len(request.prompt) + len(request.source.ids) - 1 for request in requests)
+    # Read once: the instructions of two kinds of request, the rest of each prompt, and the source but for its last
+    # token, whose choice the one before it makes.
+    shared = {request.prompt[: request.prefix_tokens] for request in requests}
+    assert len(shared) == 2
+    own = sum(len(request.prompt) - request.prefix_tokens + len(request.source.ids) - 1 for request in requests)
+    assert decoder.tokens == own + sum(map(len, shared))
 
 
 def test_ties_of_tags_go_to_the_lowest_id() -> None:
@@ -146,7 +159,8 @@ def test_answers_keep_the_order_and_progress_is_told() -> None:
     told: list[int] = []
     decoder = make_decoder(adapted, batch_size=3)
     forward = decoder.decode(requests, told.append)
-    assert told == [3, 3, 1]
+    assert sum(told) == 7
+    assert all(0 < count <= 3 for count in told)
     assert decoder.decode(requests[::-1]) == forward[::-1]
     assert decoder.decode([]) == []
 
@@ -157,6 +171,61 @@ def test_passes_grow_with_entities_not_with_tokens() -> None:
     decoder = make_decoder(adapted)
     found = decoder.decode(requests)
     assert decoder.passes <= sum(1 + 2 * len(spans) for spans in found)
+
+
+def log_probabilities(adapted: Adapted, request: Request, completion: Sequence[int]) -> list[float]:
+    """Of each token of a completion, among the tokens allowed there."""
+    with torch.no_grad():
+        logits = adapted.base.model(input_ids=torch.tensor([[*request.prompt, *completion]])).logits[0].double()
+    found = []
+    for place, (choice, token) in enumerate(zip(request.grammar.choices(completion), completion, strict=True)):
+        allowed = list(choice.tokens)
+        scores = logits[len(request.prompt) + place - 1, allowed].log_softmax(0)
+        found.append(scores[allowed.index(token)].item())
+    return found
+
+
+@pytest.mark.parametrize("spelling", tiny.SPELLINGS)
+@pytest.mark.parametrize("cached", [True, False])
+def test_confidence_is_the_probability_of_the_choices_that_made_the_span(spelling: tiny.Spelling, cached: bool) -> None:
+    adapted = make_adapted("llama", spelling)
+    requests = requests_of(adapted)
+    answers = Decoder(adapted, adapted.readout, cached, 3).mark(requests)
+    assert sum(len(answer.spans) for answer in answers) >= 3
+    for request, (spans, confidences) in zip(requests, answers, strict=True):
+        expected, written = complete(adapted, request)
+        assert spans == expected
+        scores = log_probabilities(adapted, request, written)
+        for span, confidence, (first, last) in zip(spans, confidences, request.grammar.extents(spans), strict=True):
+            opening, closing = request.grammar.tags.opening[span.label], request.grammar.tags.closing[span.label]
+            assert written[first : first + len(opening)] == opening
+            assert written[last - len(closing) : last] == closing
+            assert confidence == pytest.approx(math.exp(sum(scores[first:last])), rel=1e-3)
+            assert 0 < confidence <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 64])
+def test_places_are_refilled_whatever_the_order(batch_size: int) -> None:
+    adapted = make_adapted("llama", "bytes")
+    requests = requests_of(adapted) * 3
+    expected = [one_token_at_a_time(adapted, request) for request in requests[:7]] * 3
+    decoder = make_decoder(adapted, batch_size)
+    assert decoder.decode(requests) == expected
+    shuffled = np.random.default_rng(batch_size).permutation(len(requests))
+    assert decoder.decode([requests[index] for index in shuffled]) == [expected[index] for index in shuffled]
+
+
+def test_instructions_are_read_once_for_all_that_share_them() -> None:
+    adapted = make_adapted("llama")
+    requests = requests_of(adapted)[:5] * 4
+    alone, together = make_decoder(adapted), make_decoder(adapted, 4)
+    alone.decode(requests[:1])
+    prefix = requests[0].prefix_tokens
+    for index in range(1, 5):
+        alone.decode([requests[index]])
+    together.decode(requests)
+    # Five prefixes apart against one, the other tokens four times over.
+    assert together.tokens == 4 * (alone.tokens - 5 * prefix) + prefix
 
 
 def test_readout_gives_the_model_s_own_logits() -> None:
@@ -270,6 +339,26 @@ def test_modifiers_of_given_entities() -> None:
         ("T2", "severity", (10, 14)),
         ("T4", "dosage", (38, 44)),
     ]
+
+
+def test_predictions_say_how_sure_they_are() -> None:
+    adapted = make_adapted("llama")
+    encoder = Encoder(adapted.base.tokenizer, tiny.LABELS)
+    documents = [Document("n", NOTE, meta={"ward": "7", "confidence": {"T1": 0.5, "old": 0.5}})]
+    decoder = make_decoder(adapted)
+    (named,), _ = predict_entities(documents, encoder, decoder)
+    (whole,), _ = predict_modifiers([named], encoder, decoder)
+    assert named.entities
+    assert whole.relations
+    for document, marked in ((named, named.entities), (whole, (*named.entities, *whole.relations))):
+        found = document.meta["confidence"]
+        assert document.meta["ward"] == "7"
+        assert isinstance(found, dict)
+        # A modifier is as sure as the relation that it stands in.
+        assert list(found) == [item.id for item in marked]
+        assert all(isinstance(value, float) and 0 <= value <= 1 for value in found.values())
+    (unsure,), _ = predict_entities(documents, encoder, ByHand({}))
+    assert unsure.meta == {"ward": "7"}
 
 
 def test_only_annotated_labels_are_asked() -> None:

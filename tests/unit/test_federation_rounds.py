@@ -14,6 +14,7 @@ from flwr.app import Message
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.aggregation.rules import find_rule
 from fedmedlora.errors import ConfigError, EnvironmentProblem, FedMedLoRAError, TrainingError
+from fedmedlora.federation.codec import PRECISIONS
 from fedmedlora.federation.coordinator import read_result, run_federation
 from fedmedlora.federation.grid import InProcessGrid, in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
@@ -301,11 +302,12 @@ class Interrupted(Exception):
     """Stands for a crash after a round's checkpoint."""
 
 
-def test_resume_ends_with_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", PRECISIONS)
+def test_resume_ends_with_the_same_bits(tmp_path: Path, wire: str) -> None:
     def sites(folder: Path) -> list[NumpySite]:
         return [NumpySite("alpha", 30, folder), NumpySite("be", 11, folder)]
 
-    plan = plan_for("alpha", "be", rounds=4)
+    plan = plan_for("alpha", "be", rounds=4, wire=wire)
     whole = run_federation(in_process_grid(sites(tmp_path / "1")), plan, initial_state(), tmp_path / "1")
     seen: list[int] = []
 
@@ -348,6 +350,8 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path: Path) -> None:
         ConfigError, match=r"other settings: rounds was 2, is 3; settings.lr was 0.01, is 0.02\. Go back"
     ):
         run_federation(in_process_grid(sites), changed, initial_state(), tmp_path, resume=True)
+    with pytest.raises(ConfigError, match='wire was "float32", is "int8"'):
+        run_federation(in_process_grid(sites), replace(plan, wire="int8"), initial_state(), tmp_path, resume=True)
     other = AdapterState({A: np.zeros((2, 3), np.float32), B: np.zeros((3, 2), np.float32)}, SPEC)
     with pytest.raises(ConfigError, match="another initial adapter"):
         run_federation(in_process_grid(sites), plan, other, tmp_path, resume=True)
@@ -418,6 +422,7 @@ def test_sites_get_the_plan_as_it_was_written(tmp_path: Path) -> None:
         ({"seed": -1}, "seed = -1"),
         ({"min_sites": 3}, "min_sites = 3: expected 1 to 2"),
         ({"settings": {"lr": float("nan")}}, "setting 'lr' is nan"),
+        ({"wire": "bfloat"}, "wire = 'bfloat': unknown precision; did you mean 'bfloat16'"),
     ],
 )
 def test_a_plan_that_makes_no_sense(changes: dict[str, object], reason: str) -> None:
@@ -427,7 +432,8 @@ def test_a_plan_that_makes_no_sense(changes: dict[str, object], reason: str) -> 
 
 @pytest.mark.parametrize("rule", [find_rule("fedmedlora"), find_rule("fedmedlora-plus", alpha=0.5, tau=0.1)])
 def test_a_plan_survives_json(rule: object) -> None:
-    plan = plan_for("a", "b", min_sites=1, timeouts=Timeouts(1.0, None, 3.0), settings={"lr": 0.1, "x": None})
+    timeouts, options = Timeouts(1.0, None, 3.0), {"lr": 0.1, "x": None}
+    plan = plan_for("a", "b", min_sites=1, timeouts=timeouts, settings=options, wire="int8")
     plan = replace(plan, rule=rule)  # type: ignore[arg-type]
     assert FederationPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
@@ -436,6 +442,8 @@ def test_a_plan_from_json_names_what_is_wrong() -> None:
     value = plan_for("a").to_json()
     with pytest.raises(ConfigError, match=r"rounds: Input should be a valid integer"):
         FederationPlan.from_json({**value, "rounds": "3"})
+    with pytest.raises(ConfigError, match=r"wire: Input should be 'float32', 'bfloat16' or 'int8'"):
+        FederationPlan.from_json({**value, "wire": "int4"})
     with pytest.raises(ConfigError, match="did you mean 'fedmedlora'"):
         FederationPlan.from_json({**value, "rule": {"name": "fedmedlra"}})
     with pytest.raises(ConfigError, match="has no alpha or tau to set"):

@@ -22,11 +22,16 @@ from numpy_sites import SPEC, A, B, initial_state
 
 UPDATE = SiteUpdate("a", 3, initial_state(), 40, 12, 4, 0.5, 1.25)
 PLAN = RoundPlan(3, 5, 7, {"lr": 0.1})
+FEDERATION = "0123456789abcdef" * 4
 
 
 def travelled(content: RecordDict) -> RecordDict:
     """The same records after serialising and parsing, as they arrive."""
     return recorddict_from_proto(ProtoRecordDict.FromString(recorddict_to_proto(content).SerializeToString()))
+
+
+def asked(state: AdapterState, plan: RoundPlan = PLAN) -> RecordDict:
+    return wire.pack_round(wire.RoundRequest(state, plan, "float32", FEDERATION))
 
 
 def unpack_update(content: RecordDict) -> SiteUpdate:
@@ -74,10 +79,9 @@ def test_a_round_arrives_as_it_was_sent(
     found: dict[str, np.ndarray], spec: AdapterSpec, round: int, seed: int, options: dict[str, object]
 ) -> None:
     state, plan = AdapterState(found, spec), RoundPlan(round, 10, seed, options)  # type: ignore[arg-type]
-    arrived, arrived_plan = wire.unpack_round(travelled(wire.pack_round(state, plan)))
-    assert arrived.digest == state.digest
-    assert arrived_plan == plan
-    assert {key: type(value) for key, value in arrived_plan.settings.items()} == {
+    arrived = wire.unpack_round(travelled(asked(state, plan)))
+    assert arrived == (state, plan, "float32", FEDERATION)
+    assert {key: type(value) for key, value in arrived.plan.settings.items()} == {
         key: type(value) for key, value in options.items()
     }
 
@@ -94,7 +98,7 @@ def test_a_message_is_measured_as_it_is_serialised(
     found: dict[str, np.ndarray], spec: AdapterSpec, group: str, data: bytes
 ) -> None:
     in_process_grid([])
-    content = wire.pack_round(AdapterState(found, spec), PLAN)
+    content = asked(AdapterState(found, spec))
     # Odd records too: no array, no key, no bytes, long bytes.
     content["none"] = ArrayRecord()
     content[""] = ArrayRecord({"": Array("float32", (), "numpy.ndarray", data), "é" * 100: Array("", (1, 0), "", b"")})
@@ -130,9 +134,10 @@ def test_an_update_that_lacks_a_record(lacking: str) -> None:
 @pytest.mark.parametrize(
     ("record", "key", "value", "reason"),
     [
-        ("update", "protocol", 2, "speaks protocol 2, this program 1"),
+        ("update", "protocol", 1, "speaks protocol 1, this program 2"),
         ("update", "protocol", True, "'protocol' is missing or no int"),
         ("update", "round", "3", "'round' is missing or no int"),
+        ("update", "wire", "int4", "'wire' is none of float32, bfloat16, int8"),
         ("metrics", "loss", 1, "'loss' is missing or no float"),
         ("spec", "targets", "q_proj", "adapter spec cannot be read"),
         ("spec", "rank", 0, "adapter spec cannot be read"),
@@ -187,10 +192,10 @@ def test_other_dtypes_and_names_are_refused_by_tensor() -> None:
     with pytest.raises(RefusedUpdateError, match="tensor 'other': it is unknown"):
         unpack_update(content)
     # At the site, where there is nothing to compare with.
-    asked = wire.pack_round(initial_state(), PLAN)
-    asked["adapter"] = ArrayRecord({A: Array(np.ones((2, 3)))})
+    request = asked(initial_state())
+    request["adapter"] = ArrayRecord({A: Array(np.ones((2, 3)))})
     with pytest.raises(MessageError, match="array 1 of 1: dtype float64, expected float32"):
-        wire.unpack_round(asked)
+        wire.unpack_round(request)
 
 
 def test_arrays_in_the_other_memory_order_and_byte_order() -> None:
@@ -207,15 +212,23 @@ def test_arrays_in_the_other_memory_order_and_byte_order() -> None:
 
 @pytest.mark.parametrize("text", ["[]", '{"a": [1]}', "{", '{"a": {}}'])
 def test_settings_that_are_no_flat_object(text: str) -> None:
-    content = wire.pack_round(initial_state(), PLAN)
+    content = asked(initial_state())
     content.config_records["plan"]["settings"] = text
     with pytest.raises(MessageError, match="a plan's settings are not"):
         wire.unpack_round(content)
 
 
+@pytest.mark.parametrize("digest", ["", "../../etc", FEDERATION[:-1], FEDERATION.upper(), f"{FEDERATION}\n"])
+def test_what_becomes_part_of_a_file_name_is_a_digest(digest: str) -> None:
+    content = asked(initial_state())
+    content.config_records["plan"]["federation"] = digest
+    with pytest.raises(MessageError, match="'federation' is no digest"):
+        wire.unpack_round(content)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "-a", "a" * 65, "a\nb", "Mr Smith's ward"])
 def test_a_site_name_is_checked_and_never_quoted(name: str) -> None:
-    identity = {"protocol": 1, "site": name, "base_digest": "f", "data_digest": ""}
+    identity = {"protocol": wire.PROTOCOL, "site": name, "base_digest": "f", "data_digest": ""}
     counts = MetricRecord({"target_tokens": 1, "examples": 1})
     with pytest.raises(MessageError, match="a name that is no site name") as caught:
         wire.unpack_registration(RecordDict({"registration": ConfigRecord(identity), "counts": counts}))

@@ -208,3 +208,20 @@ def test_what_the_grammar_does_not_allow(wrong: tuple[int, ...]) -> None:
 def test_special_tokens_of_some_labels() -> None:
     assert PIECES.special(("a",)) == (END, 50, 51, 52, 60)
     assert SINGLE.special(LABELS) == (END, 100, 101, 102, 103)
+
+
+@given(st.data())
+def test_extents_are_where_write_puts_the_tags(data: st.DataObject) -> None:
+    words = data.draw(st.integers(1, 6))
+    tags = TagTokens({"a": (90, 91), "b": (92,)}, {"a": (93,), "b": (94, 95)}, end=99)
+    grammar = SpanGrammar(tuple(range(words)), ("a", "b"), tags)
+    state, written = grammar.start(), []
+    while not state.ended:
+        token = data.draw(st.sampled_from(grammar.choice(state).tokens))
+        written.append(token)
+        state = grammar.advance(state, token)
+    for span, (first, last) in zip(state.spans, grammar.extents(state.spans), strict=True):
+        piece = written[first:last]
+        assert tuple(piece[: len(tags.opening[span.label])]) == tags.opening[span.label]
+        assert tuple(piece[-len(tags.closing[span.label]) :]) == tags.closing[span.label]
+        assert [token for token in piece if token < 90] == list(range(span.start, span.end))

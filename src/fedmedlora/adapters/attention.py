@@ -11,6 +11,7 @@ Plain passes go on to Transformers' SDPA attention.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ def attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    **others: object,
+    **others: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as Transformers' models call it. query: [rows, heads, columns, width]; key, value: fewer heads.
 
@@ -155,8 +156,9 @@ def _cannot(model: PreTrainedModel) -> str | None:
 
 def _differs(model: PreTrainedModel) -> str | None:
     """Why a probe's packed states are not those of separate rows; None where they are."""
-    device = model.get_input_embeddings().weight.device
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    embeddings = model.get_input_embeddings().weight
+    assert isinstance(embeddings, Tensor)
+    device, vocabulary = embeddings.device, embeddings.shape[0]
     window = getattr(model.config, "sliding_window", None) or 0
     prefix = _PROBE_PREFIX + (window if window <= _LONGEST_PROBED_WINDOW else 0)
     tokens = torch.arange(prefix + sum(_PROBE_LENGTHS), device=device) * 13 % vocabulary

@@ -7,7 +7,7 @@ the projections that read it. Values and gradients are PEFT's, in the same preci
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 _ADAPTER = "default"
 
 
-class FusedLinear(Linear):  # type: ignore[misc]  # PEFT's classes carry no types
+class FusedLinear(Linear):
     """PEFT's LoRA layer over a plain linear projection; whatever is not plain goes PEFT's own way."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -28,10 +28,15 @@ class FusedLinear(Linear):  # type: ignore[misc]  # PEFT's classes carry no type
             return plain
         base = self.base_layer
         down, up = self.lora_A[_ADAPTER].weight, self.lora_B[_ADAPTER].weight
-        bias = None if base.bias is None else base.bias.to(dtype)
+        bias = cast("Tensor | None", base.bias)
         with torch.autocast(x.device.type, enabled=False):
-            found: Tensor = _Fused.apply(
-                x.to(dtype), base.weight.to(dtype), bias, down.to(dtype), up.to(dtype), self.scaling[_ADAPTER]
+            found: Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
+                x.to(dtype),
+                base.weight.to(dtype),
+                None if bias is None else bias.to(dtype),
+                down.to(dtype),
+                up.to(dtype),
+                self.scaling[_ADAPTER],
             )
         return found
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from fedmedlora.adapters.state import AdapterState, shape_mismatch
+from fedmedlora.adapters.state import AdapterState, Shapes, shape_mismatch
 from fedmedlora.errors import RefusedUpdateError
 
 # Two values of this size still have a finite float32 difference (the largest float32 is 3.4e38).
@@ -34,9 +34,7 @@ def check_arrays(site: str, arrays: Mapping[str, npt.NDArray[np.generic]], refer
     Refused, in this order: missing and unknown names, other shapes, a dtype other than float32, NaN, infinite and
     absurdly large values (over 1e38, whose differences overflow).
     """
-    fault = shape_mismatch(reference.shapes, {name: tuple(array.shape) for name, array in arrays.items()})
-    if fault is not None:
-        _refuse(site, *fault)
+    check_layout(site, {name: tuple(array.shape) for name, array in arrays.items()}, reference)
     for name in sorted(arrays):
         array = arrays[name]
         if array.dtype != np.float32:
@@ -46,6 +44,13 @@ def check_arrays(site: str, arrays: Mapping[str, npt.NDArray[np.generic]], refer
             low, high = float(np.min(array)), float(np.max(array))
         if not (low >= -LARGEST_MAGNITUDE and high <= LARGEST_MAGNITUDE):
             _refuse(site, name, _describe(array))
+
+
+def check_layout(site: str, shapes: Shapes, reference: AdapterState) -> None:
+    """Raise RefusedUpdateError, naming site and tensor, unless names and shapes are those of `reference`."""
+    fault = shape_mismatch(reference.shapes, shapes)
+    if fault is not None:
+        _refuse(site, *fault)
 
 
 def _describe(array: npt.NDArray[np.generic]) -> str:

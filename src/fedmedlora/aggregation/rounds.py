@@ -2,9 +2,10 @@
 
 What "streaming" and "deterministic" mean together: float32 sums depend on the order of adding, and updates arrive in
 any order. With `order="sites"` (the default) updates are added in sorted site order, and one that arrives before its
-turn waits; the result has the same bits whatever the order of arrival, and memory is one accumulator plus those that
-wait (none when sites run in sorted order, as in the in-process grid). With `order="arrival"` nothing waits, memory is
-one accumulator however many sites there are, and the result may differ from the other in its last bits.
+turn waits; the result has the same bits whatever the order of arrival. With a `shelf`, a folder, updates wait on disk,
+and memory is one accumulator however many sites there are; without one they wait in memory (none does when sites run
+in sorted order, as in the in-process grid). With `order="arrival"` nothing waits, and the result may differ from the
+other in its last bits.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.checks import check_update
 from fedmedlora.aggregation.rules import Rule
+from fedmedlora.aggregation.shelf import Shelf
 from fedmedlora.aggregation.stream import WeightedSum
 from fedmedlora.aggregation.weights import log_weight, normalised, require_tokens
 from fedmedlora.errors import AdapterError, RefusedUpdateError
@@ -48,6 +51,7 @@ class RoundAggregation:
     `tokens` are the numbers of training target tokens that sites registered before the study; an update's own claim
     plays no part. `score(site, update)` gives the mean validation loss in nats per target token; it is called once for
     every update that passes the checks, and only for a rule that needs losses. A refused site does not stop the round.
+    `shelf` is a folder where updates wait for their turn, None for memory.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class RoundAggregation:
         tokens: Mapping[str, int],
         score: Score | None = None,
         order: Literal["sites", "arrival"] = "sites",
+        shelf: Path | None = None,
     ) -> None:
         require_tokens(tokens)
         if rule.needs_losses and score is None:
@@ -69,6 +74,7 @@ class RoundAggregation:
         self._in_turn = order == "sites"
         self._turns = deque(sorted(tokens))
         self._waiting: dict[str, AdapterState] = {}
+        self._shelf = None if shelf is None else Shelf(shelf, self._reference)
         self._logs: dict[str, float] = {}
         self._losses: dict[str, float] = {}
         self._refused: dict[str, str] = {}
@@ -76,7 +82,10 @@ class RoundAggregation:
         self._closed = False
 
     def offer(self, site: str, update: AdapterState) -> bool:
-        """Check, score and add one site's update; False when it was refused or was not the site's first."""
+        """Check, score and add one site's update; False when it was refused or was not the site's first.
+
+        Raises EnvironmentProblem when it has to wait and the shelf has no room; the round cannot go on then.
+        """
         if not self._first_answer(site):
             return False
         try:
@@ -85,12 +94,13 @@ class RoundAggregation:
             where = "" if error.tensor is None else f"tensor '{error.tensor}': "
             self.leave_out(site, where + error.reason)
             return False
-        self._logs[site] = log
-        if self._in_turn:
-            self._waiting[site] = update
-            self._take_turns()
+        if self._in_turn and self._turns and self._turns[0] != site:
+            self._wait(site, update)
+            self._logs[site] = log
         else:
+            self._logs[site] = log
             self._sum.add_log(update, log)
+        self._take_turns()
         return True
 
     def leave_out(self, site: str, reason: str) -> None:
@@ -110,8 +120,11 @@ class RoundAggregation:
             reasons += [f"site '{site}': no answer" for site in absent]
             raise AdapterError(f"no update of this round could be averaged. {'; '.join(reasons)}.")
         self._closed = True
-        for site in sorted(self._waiting):
-            self._sum.add_log(self._waiting.pop(site), self._logs[site])
+        # Those behind a site that never answered.
+        for site in sorted(self._logs):
+            self._add_waiting(site)
+        if self._shelf is not None:
+            self._shelf.close()
         return RoundAggregate(
             rule=self._rule.name,
             state=self._sum.result(),
@@ -148,9 +161,19 @@ class RoundAggregation:
 
     def _take_turns(self) -> None:
         while self._turns and (self._turns[0] in self._logs or self._turns[0] in self._refused):
-            site = self._turns.popleft()
-            if site in self._waiting:
-                self._sum.add_log(self._waiting.pop(site), self._logs[site])
+            self._add_waiting(self._turns.popleft())
+
+    def _wait(self, site: str, update: AdapterState) -> None:
+        if self._shelf is None:
+            self._waiting[site] = update
+        else:
+            self._shelf.put(site, update)
+
+    def _add_waiting(self, site: str) -> None:
+        if site in self._waiting:
+            self._sum.add_log(self._waiting.pop(site), self._logs[site])
+        elif self._shelf is not None and site in self._shelf:
+            self._sum.add_log(self._shelf.take(site), self._logs[site])
 
 
 def aggregate_round(

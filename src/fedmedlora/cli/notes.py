@@ -21,10 +21,11 @@ from fedmedlora.cli.output import (
     print_table,
     quiet_libraries,
 )
-from fedmedlora.errors import CorpusError
+from fedmedlora.errors import ConfigError, CorpusError, nearest
 
 if TYPE_CHECKING:
     from fedmedlora.corpus.document import Document
+    from fedmedlora.inference.extract import AnswerFormat
     from fedmedlora.scoring import Count, Scores
 
 
@@ -34,6 +35,7 @@ def add_verbs(app: typer.Typer) -> None:
         epilog=example(
             "fedmedlora extract --model runs/demo/adapters/fedmedlora/0 notes.jsonl --out found.jsonl",
             "fedmedlora extract --model runs/demo/adapters/fedmedlora/0 letters --from text --out found.jsonl",
+            "fedmedlora extract --model adapter --base base --answers json notes.jsonl --out found.jsonl",
         )
     )(extract)
     app.command(epilog=example("fedmedlora score gold.jsonl predicted.jsonl --json"))(score)
@@ -50,6 +52,14 @@ def extract(
     read_as: ReadAs = None,
     write_as: WriteAs = None,
     labels: Labels = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="How the model answers: span (tags in the copied text, by default; what runs train) or json (a list, "
+            "for bases and adapters that know JSON answers; the bundled base and runs' adapters do not).",
+        ),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Let the model write freely and align its answer: slower, may lose some.")
     ] = False,
@@ -59,10 +69,14 @@ def extract(
 
     Plain notes, a file each, are read with --from text. Annotations that notes bring along are ignored; a note that
     names its labels is asked for those alone. What could not be asked is counted by reason on standard error.
+
+    In JSON lines, meta.confidence says for every entity and relation, by id, how probable the model's choices were that
+    made it: 1 is sure. Other formats have no place for it.
     """
     quiet_libraries()
     from fedmedlora.corpus.formats import check_target, write_documents
 
+    answered = _answer_format(answers, plain)
     format_out = write_as or format_of_name(out)
     check_target(out, format_out)
     asked_for = label_set(labels)
@@ -74,7 +88,7 @@ def extract(
     with RichWatcher() as watcher:
         adapted = load_adapted(model, base)
         watcher.begin(f"extracting from {len(documents):,} documents", 0)
-        found = extract_documents(adapted, documents, asked_for, plain=plain, on_done=watcher.advance)
+        found = extract_documents(adapted, documents, asked_for, plain=plain, answers=answered, on_done=watcher.advance)
     dropped = found.dropped + write_documents(found.documents, out, format_out)
     entities = sum(len(document.entities) for document in found.documents)
     relations = sum(len(document.relations) for document in found.documents)
@@ -88,6 +102,20 @@ def extract(
         f"{entities:,} entities and {relations:,} relations in {len(documents):,} documents "
         f"written to {out} ({format_out})"
     )
+
+
+def _answer_format(answers: str | None, plain: bool) -> AnswerFormat:
+    """What `--answers` asks for. Raises ConfigError, and EnvironmentProblem when its library is not installed."""
+    if answers is None or answers == "span":
+        return "span"
+    if answers != "json":
+        raise ConfigError(f"--answers {answers}: {nearest(answers, ('span', 'json'))}")
+    if plain:
+        raise ConfigError("--plain reads answers in the span format. Leave out --plain or --answers json.")
+    from fedmedlora.inference.json_decode import require_llguidance
+
+    require_llguidance()
+    return "json"
 
 
 def _read_all(sources: Sequence[Path], read_as: str | None) -> list[Document]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmedlora.cli.output import AsJson, example, note, print_json, print_table, quiet_libraries
+from fedmedlora.errors import TrainingError
 
 if TYPE_CHECKING:
     from fedmedlora.config.models import StudyConfig
@@ -151,8 +152,13 @@ def _run_and_report(config: StudyConfig, out: Path, resume: bool, command: str, 
     from fedmedlora.studies.cells import study_cells
     from fedmedlora.studies.run import run_study
 
-    with RichWatcher() as watcher:
-        run_study(config, out, resume=resume, command=command, watcher=watcher)
+    try:
+        with RichWatcher() as watcher:
+            run_study(config, out, resume=resume, command=command, watcher=watcher)
+    except TrainingError:
+        # What was trained has its report all the same.
+        write_report([out], out / REPORT_FILE)
+        raise
     page = write_report([out], out / REPORT_FILE)
     done = load_run(out)
     if as_json:

@@ -6,6 +6,7 @@ from fedmedlora.config.models import (
     BUNDLED,
     ArmName,
     EvaluationConfig,
+    FederationConfig,
     FileSplit,
     Objective,
     OptimizerState,
@@ -18,6 +19,7 @@ from fedmedlora.config.models import (
     SyntheticNotes,
     TaskName,
     TrainingConfig,
+    WirePrecision,
 )
 from fedmedlora.config.study_file import load_study, study_table, study_toml
 
@@ -25,6 +27,7 @@ __all__ = [
     "BUNDLED",
     "ArmName",
     "EvaluationConfig",
+    "FederationConfig",
     "FileSplit",
     "Objective",
     "OptimizerState",
@@ -37,6 +40,7 @@ __all__ = [
     "SyntheticNotes",
     "TaskName",
     "TrainingConfig",
+    "WirePrecision",
     "load_study",
     "study_table",
     "study_toml",

@@ -13,7 +13,14 @@ from flwr.serverapp import Grid
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rounds import RoundAggregate, RoundAggregation
-from fedmedlora.errors import AdapterError, ConfigError, FedMedLoRAError, RefusedUpdateError, TrainingError
+from fedmedlora.errors import (
+    AdapterError,
+    ConfigError,
+    EnvironmentProblem,
+    FedMedLoRAError,
+    RefusedUpdateError,
+    TrainingError,
+)
 from fedmedlora.federation import wire
 from fedmedlora.federation.checkpoint import (
     Checkpoint,
@@ -22,10 +29,12 @@ from fedmedlora.federation.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from fedmedlora.federation.codec import Precision
 from fedmedlora.federation.enrolment import Enrolment, check_same_sites, enrol_sites
 from fedmedlora.federation.exchange import Reply, exchange
 from fedmedlora.federation.history import FederationResult, Outcome, RoundRecord, SiteRound
 from fedmedlora.federation.plan import FederationPlan
+from fedmedlora.record import digest_json
 from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate, Validator
 
 _log = logging.getLogger(__name__)
@@ -52,7 +61,7 @@ def run_federation(
 
     A site that fails, is late or sends what may not be averaged is left out of its round, with the reason in the
     record. Raises ConfigError when the plan, the folder or the sites do not fit; TrainingError when a round has no
-    update to average; EnvironmentProblem when no site connects.
+    update to average; EnvironmentProblem when no site connects, or `folder` has no room.
     """
     if plan.rule.needs_losses and validator is None:
         raise ConfigError(f"rule '{plan.rule.name}' weights by validation loss: give the coordinator a validation set.")
@@ -65,7 +74,7 @@ def run_federation(
         else:
             enrolment = check_same_sites(checkpoint.registrations, enrolment)
         while checkpoint.next_round < plan.rounds:
-            checkpoint = _advance(grid, plan, enrolment, checkpoint, validator)
+            checkpoint = _advance(grid, plan, enrolment, checkpoint, validator, folder)
             write_checkpoint(folder, plan, checkpoint)
             if on_round is not None:
                 on_round(checkpoint.history[-1], checkpoint.state)
@@ -95,6 +104,21 @@ def _find_checkpoint(folder: Path, plan: FederationPlan, initial: AdapterState, 
     return checkpoint
 
 
+@dataclass
+class _Judge:
+    """The validator as an aggregation calls it; sums up its wall-clock seconds."""
+
+    validator: Validator
+    seconds: float = 0.0
+
+    def __call__(self, site: str, update: AdapterState) -> float:
+        began = time.monotonic()
+        try:
+            return self.validator(update)
+        finally:
+            self.seconds += time.monotonic() - began
+
+
 @dataclass(frozen=True)
 class _Answer:
     """What a site's reply came to. The adapter is not kept: it is in the average or waiting for its turn there."""
@@ -108,26 +132,34 @@ class _Answer:
 
 
 def _advance(
-    grid: Grid, plan: FederationPlan, enrolment: Enrolment, checkpoint: Checkpoint, validator: Validator | None
+    grid: Grid,
+    plan: FederationPlan,
+    enrolment: Enrolment,
+    checkpoint: Checkpoint,
+    validator: Validator | None,
+    folder: Path,
 ) -> Checkpoint:
-    """Run the next round; the checkpoint after it."""
+    """Run the next round; the checkpoint after it. In `folder` updates wait for their turn, so that memory does not."""
     began = time.monotonic()
     task = RoundPlan(checkpoint.next_round, plan.rounds, plan.seed, plan.settings)
     outgoing = checkpoint.state.select(plan.rule.travels)
     tokens = {registration.site: registration.target_tokens for registration in checkpoint.registrations}
-    score = None if validator is None else (lambda site, update: validator(update))
-    aggregation = RoundAggregation(plan.rule, outgoing, tokens, score)
+    judge = None if validator is None else _Judge(validator)
+    aggregation = RoundAggregation(plan.rule, outgoing, tokens, judge, shelf=folder)
     answers: dict[str, _Answer] = {}
     here = {registration.site for registration in enrolment.nodes.values()}
     for site in sorted(tokens.keys() - here):
         reason = enrolment.left_out.get(site, "it is not connected")
         aggregation.leave_out(site, reason)
         answers[site] = _Answer("absent", reason, 0, 0)
-    content = wire.pack_round(outgoing, task)
+    federation = digest_json([plan.identity(), checkpoint.initial_digest])
+    content = wire.pack_round(wire.RoundRequest(outgoing, task, plan.wire, federation))
     replies = exchange(grid, list(enrolment.nodes), content, wire.ROUND, f"{task.round + 1}", plan.timeouts.round_s)
     for reply in replies:
         site = enrolment.nodes[reply.node_id].site
-        answers[site] = _take_in(reply, site, task.round, outgoing, aggregation)
+        answers[site] = _take_in(reply, site, task.round, outgoing, aggregation, plan.wire)
+        # Its update is in the average, and must not be held while the next site trains.
+        del reply
     try:
         aggregate = aggregation.result()
     except AdapterError as error:
@@ -135,13 +167,16 @@ def _advance(
     # Tensors that do not travel under the rule stay as they were.
     state = AdapterState({**checkpoint.state.arrays, **aggregate.state.arrays}, checkpoint.state.spec)
     sites = tuple(_site_round(known, answers[known.site], aggregate) for known in checkpoint.registrations)
-    record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began)
+    judging = judge.seconds if judge is not None else 0.0
+    record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began, judging)
     _report(task, record)
     return replace(checkpoint, state=state, history=(*checkpoint.history, record))
 
 
-def _take_in(reply: Reply, site: str, round: int, outgoing: AdapterState, aggregation: RoundAggregation) -> _Answer:
-    """Offer one reply's update to the average, or leave the site out."""
+def _take_in(
+    reply: Reply, site: str, round: int, outgoing: AdapterState, aggregation: RoundAggregation, precision: Precision
+) -> _Answer:
+    """Offer one reply's update to the average, or leave the site out. Raises EnvironmentProblem, which is no site's."""
     sizes = (reply.bytes_sent, reply.bytes_received)
     if reply.content is None:
         reason = reply.problem or "no reply"
@@ -152,8 +187,10 @@ def _take_in(reply: Reply, site: str, round: int, outgoing: AdapterState, aggreg
         aggregation.leave_out(site, str(failure))
         return _Answer("failed", str(failure), *sizes)
     try:
-        update = wire.unpack_update(reply.content, site, round, outgoing)
+        update = wire.unpack_update(reply.content, site, round, outgoing, precision)
         averaged = aggregation.offer(site, update.state)
+    except EnvironmentProblem:
+        raise
     except FedMedLoRAError as error:
         aggregation.leave_out(site, _reason(error))
         return _Answer("refused", _reason(error), *sizes)

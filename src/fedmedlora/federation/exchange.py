@@ -67,15 +67,19 @@ def exchange(
 
 
 def _collect(grid: Grid, waiting: dict[str, tuple[int, int]], deadline: float) -> Iterator[Reply]:
-    """Yield replies, taking them off `waiting`, until none is left or the time is up."""
+    """Yield replies, taking them off `waiting`, until none is left or the time is up.
+
+    They are pulled one by one: asked for many, a grid hands over all that have come, and holds them all in memory.
+    """
     pause = _FIRST_PAUSE_S
     while waiting:
-        replies = list(grid.pull_messages(list(waiting)))
-        for reply in replies:
-            asked = waiting.pop(reply.metadata.reply_to_message_id, None)
-            if asked is not None:
-                yield _read(reply, *asked)
-        if replies:
+        before = len(waiting)
+        for identifier in list(waiting):
+            replies = list(grid.pull_messages([identifier]))
+            if replies:
+                # Popped, so that it is not held here while the next is waited for.
+                yield _read(replies.pop(), *waiting.pop(identifier))
+        if len(waiting) < before:
             pause = _FIRST_PAUSE_S
             continue
         left = deadline - time.monotonic()

@@ -28,8 +28,9 @@ _POSITION = "partition-id"
 class InProcessGrid(Grid):
     """A Flower grid whose nodes live here.
 
-    A message is serialised when it is pushed and runs when its reply is pulled, one per pull, in the order of pushing:
-    so memory holds one reply at a time, and sites that share a resident base model never run side by side.
+    A message is serialised and runs when its reply is pulled, one per pull, in the order of pushing: so memory holds
+    one message and one reply at a time, however many sites there are, and sites that share a resident base model never
+    run side by side. What was pushed must not change until then.
     `node_configs` gives each node's configuration, as `--node-config` does for a SuperNode.
     """
 
@@ -41,7 +42,7 @@ class InProcessGrid(Grid):
             _FIRST_NODE_ID + place: Context(_RUN_ID, _FIRST_NODE_ID + place, dict(config), RecordDict(), {})
             for place, config in enumerate(node_configs)
         }
-        self._queue: dict[str, bytes] = {}
+        self._queue: dict[str, Message] = {}
         self._pushed = 0
 
     def set_run(self, run: Run) -> None:
@@ -73,9 +74,7 @@ class InProcessGrid(Grid):
                 )
             self._pushed += 1
             identifier = f"message-{self._pushed}"
-            proto = message_to_proto(message)
-            proto.metadata.message_id = identifier
-            self._queue[identifier] = proto.SerializeToString()
+            self._queue[identifier] = message
             ids.append(identifier)
         return ids
 
@@ -85,8 +84,7 @@ class InProcessGrid(Grid):
         found = next((identifier for identifier in self._queue if identifier in wanted), None)
         if found is None:
             return []
-        reply = self._deliver(_parse(self._queue.pop(found)))
-        return [_parse(message_to_proto(reply).SerializeToString())]
+        return [_carried(self._deliver(_carried(self._queue.pop(found), found)))]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Push messages and pull all replies; the time-out has no meaning here, as every message is answered."""
@@ -116,8 +114,12 @@ def _by_position(trainers: Sequence[SiteTrainer]) -> Callable[[Context], SiteTra
     return lambda context: trainers[int(context.node_config[_POSITION])]
 
 
-def _parse(data: bytes) -> Message:
-    return message_from_proto(ProtoMessage.FromString(data))
+def _carried(message: Message, identifier: str | None = None) -> Message:
+    """The message as it arrives: serialised and parsed, under that id."""
+    proto = message_to_proto(message)
+    if identifier is not None:
+        proto.metadata.message_id = identifier
+    return message_from_proto(ProtoMessage.FromString(proto.SerializeToString()))
 
 
 def _identify_process() -> None:

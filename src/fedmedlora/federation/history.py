@@ -41,13 +41,17 @@ class SiteRound:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """One round: its sites, sorted by name, the digests of the global adapter before and after, wall-clock seconds."""
+    """One round: its sites, sorted by name, the digests of the global adapter before and after, wall-clock seconds.
+
+    validation_seconds: of those, what judging the sites' adapters took.
+    """
 
     round: int
     sites: tuple[SiteRound, ...]
     start_digest: str
     digest: str
     seconds: float
+    validation_seconds: float = 0.0
 
     @property
     def bytes_sent(self) -> int:

@@ -23,7 +23,9 @@ def message_bytes(message: Message) -> int:
 def _content(content: RecordDict) -> int:
     small = RecordDict({name: record for name, record in content.items() if not isinstance(record, ArrayRecord)})
     total = int(recorddict_to_proto(small).ByteSize())
-    for name, record in content.array_records.items():
+    for name, record in content.items():
+        if not isinstance(record, ArrayRecord):
+            continue
         total += _field(_text(name) + _field(sum(_field(_text(key) + _field(_array(record[key]))) for key in record)))
     return total
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fedmedlora.aggregation.rules import Rule, find_rule
-from fedmedlora.errors import ConfigError
+from fedmedlora.errors import ConfigError, nearest
+from fedmedlora.federation.codec import PRECISIONS, Precision
 from fedmedlora.training.contract import JsonScalar, Settings
 
 _T = TypeVar("_T")
@@ -31,11 +32,13 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class FederationPlan:
-    """Sites, rule, rounds, seed and the settings that sites train by.
+    """Sites, rule, rounds, seed, the settings that sites train by, and how adapters travel.
 
     sites: names of those that take part. settings: opaque to the federation, flat JSON. min_sites: how many must
-    register for the federation to begin, None for all. Timeouts may change when a federation is resumed; nothing else.
-    Raises ConfigError for no site, two of one name, no round, a seed out of range, a setting that is not finite.
+    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). Timeouts
+    may change when a federation is resumed; nothing else.
+    Raises ConfigError for no site, two of one name, no round, a seed out of range, a setting that is not finite, an
+    unknown precision.
     """
 
     sites: tuple[str, ...]
@@ -45,6 +48,7 @@ class FederationPlan:
     settings: Settings = field(default_factory=dict)
     min_sites: int | None = None
     timeouts: Timeouts = Timeouts()
+    wire: Precision = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sites", tuple(sorted(self.sites)))
@@ -63,6 +67,8 @@ class FederationPlan:
                 raise ConfigError(f"setting '{key}' is {value}: expected a finite number.")
         if not 1 <= self.needed_sites <= len(self.sites):
             raise ConfigError(f"min_sites = {self.min_sites}: expected 1 to {len(self.sites)}, the number of sites.")
+        if self.wire not in PRECISIONS:
+            raise ConfigError(f"wire = '{self.wire}': unknown precision; {nearest(self.wire, PRECISIONS)}.")
 
     @property
     def needed_sites(self) -> int:
@@ -79,6 +85,7 @@ class FederationPlan:
             "seed": self.seed,
             "settings": dict(self.settings),
             "min_sites": self.min_sites,
+            "wire": self.wire,
         }
 
     def to_json(self) -> dict[str, object]:
@@ -94,7 +101,7 @@ class FederationPlan:
             rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau)
         elif note.rule != _RuleNote(rule.name) and note.rule != _RuleNote(rule.name, *_numbers(rule)):
             raise ConfigError(f"a federation's plan: rule '{rule.name}' has no alpha or tau to set. Leave them out.")
-        return cls(note.sites, rule, note.rounds, note.seed, note.settings, note.min_sites, note.timeouts)
+        return cls(note.sites, rule, note.rounds, note.seed, note.settings, note.min_sites, note.timeouts, note.wire)
 
 
 def read_fields(kind: type[_T], text: str | bytes, what: str) -> _T:
@@ -124,6 +131,7 @@ class _Note:
     settings: dict[str, JsonScalar] = field(default_factory=dict)
     min_sites: int | None = None
     timeouts: Timeouts = Timeouts()
+    wire: Precision = "float32"
 
 
 def _numbers(rule: Rule) -> tuple[float, float | None]:

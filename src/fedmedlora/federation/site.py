@@ -16,8 +16,12 @@ from typing import TypeAlias
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedmedlora.errors import FedMedLoRAError, MessageError
+from fedmedlora.adapters.state import AdapterState, subtract
+from fedmedlora.aggregation.checks import check_update
+from fedmedlora.errors import ConfigError, FedMedLoRAError, MessageError
 from fedmedlora.federation import wire
+from fedmedlora.federation.codec import Encoded, encode_state
+from fedmedlora.federation.feedback import Losses, encode_with_feedback
 from fedmedlora.training.contract import SiteTrainer
 
 _log = logging.getLogger(__name__)
@@ -46,12 +50,30 @@ def _register(content: RecordDict, trainer: SiteTrainer) -> RecordDict:
 
 
 def _run_round(content: RecordDict, trainer: SiteTrainer) -> RecordDict:
-    state, plan = wire.unpack_round(content)
-    update = trainer.run_round(state, plan)
-    if (update.site, update.round) != (trainer.site, plan.round):
-        raise MessageError(f"site '{trainer.site}' trained another site or another round than {plan.round}.")
-    travelling = update.state.select(lambda name: name in state.arrays)
-    return wire.pack_update(replace(update, state=travelling))
+    asked = wire.unpack_round(content)
+    update = trainer.run_round(asked.state, asked.plan)
+    if (update.site, update.round) != (trainer.site, asked.plan.round):
+        raise MessageError(f"site '{trainer.site}' trained another site or another round than {asked.plan.round}.")
+    travelling = update.state.select(lambda name: name in asked.state.arrays)
+    return wire.pack_update(replace(update, state=travelling), _encode_change(travelling, asked, trainer))
+
+
+def _encode_change(trained: AdapterState, asked: wire.RoundRequest, trainer: SiteTrainer) -> Encoded | None:
+    """What the round changed, in the precision asked for; None for float32, which sends the adapter itself."""
+    if asked.wire == "float32":
+        return None
+    # What cannot be averaged is refused here by name, since not every precision could carry it.
+    check_update(trainer.site, trained, asked.state)
+    change = subtract(trained, asked.state)
+    if asked.wire == "bfloat16":
+        return encode_state("bfloat16", change)
+    if trainer.memory is None:
+        raise ConfigError(
+            f"site '{trainer.site}' has no folder, where 8-bit updates keep what a round could not send. Give the site "
+            'one, or let the federation use wire = "bfloat16".'
+        )
+    losses = Losses(trainer.memory, trainer.site, asked.federation)
+    return encode_with_feedback(change, asked.plan.round, losses)
 
 
 def _answer(

@@ -4,35 +4,49 @@ Two exchanges: `query.register` (nothing → registration) and `train.round` (ad
 site that cannot answer sends a failure instead. Nothing that a message holds is trusted: names, types, shapes and
 encodings are checked, and no text of the sender enters an error message except site names and what sites report as
 failures.
+
+Adapters travel in the precision that the plan names:
+
+    wire        coordinator → site      site → coordinator
+    float32     the adapter             the adapter
+    bfloat16    the adapter, bfloat16   what the round changed, bfloat16
+    int8        the adapter, bfloat16   what the round changed, int8, with error feedback (`feedback`)
+
+The coordinator adds a change to its own float32 adapter, not to the rounded one that the site began with: rounding on
+the way out moves the point where a site begins a little, and never takes back what earlier rounds have reached. What
+goes out needs nothing that a site keeps, because a site may be rebuilt at any moment.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
-from fedmedlora.aggregation.checks import check_arrays
 from fedmedlora.errors import CorpusError, FedMedLoRAError, InputError, MessageError, RefusedUpdateError
+from fedmedlora.federation.codec import PRECISIONS, Encoded, Lossy, Precision, encode_state
+from fedmedlora.federation.payload import pack_adapter, read_adapter, read_update
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate
 
 REGISTER = "query.register"
 ROUND = "train.round"
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever records change, so that two versions of this package say so instead of misreading each other."""
 
 _SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_OUTGOING: Mapping[Precision, Lossy | None] = MappingProxyType(
+    {"float32": None, "bfloat16": "bfloat16", "int8": "bfloat16"}
+)
 _LONGEST_REASON = 2000
 
 _T = TypeVar("_T", str, int, float)
+_R = TypeVar("_R", ArrayRecord, ConfigRecord, MetricRecord)
 
 
 class SiteFailure(NamedTuple):
@@ -47,6 +61,19 @@ class SiteFailure(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+class RoundRequest(NamedTuple):
+    """What a site is asked for: to train `state` by `plan`.
+
+    wire: the precision in which the site is to answer. federation: SHA-256 of what decides the federation's result, in
+    hexadecimal digits, by which the site tells what it keeps for this one from what it kept for another.
+    """
+
+    state: AdapterState
+    plan: RoundPlan
+    wire: Precision
+    federation: str
 
 
 def pack_request() -> RecordDict:
@@ -92,8 +119,9 @@ def unpack_registration(content: RecordDict) -> SiteRegistration:
     )
 
 
-def pack_round(state: AdapterState, plan: RoundPlan) -> RecordDict:
+def pack_round(request: RoundRequest) -> RecordDict:
     """Ask a site for one round of training. The tensors that go out are those that the site sends back."""
+    plan = request.plan
     record = ConfigRecord(
         {
             "protocol": PROTOCOL,
@@ -102,12 +130,16 @@ def pack_round(state: AdapterState, plan: RoundPlan) -> RecordDict:
             "seed": plan.seed,
             # JSON, because records have no null and would lose it.
             "settings": json.dumps(dict(plan.settings), sort_keys=True, allow_nan=False),
+            "wire": request.wire,
+            "federation": request.federation,
         }
     )
-    return RecordDict({"plan": record, **_pack_state(state)})
+    outgoing = _OUTGOING[request.wire]
+    adapter = request.state if outgoing is None else encode_state(outgoing, request.state)
+    return RecordDict({"plan": record, "adapter": pack_adapter(adapter), "spec": _pack_spec(request.state.spec)})
 
 
-def unpack_round(content: RecordDict) -> tuple[AdapterState, RoundPlan]:
+def unpack_round(content: RecordDict) -> RoundRequest:
     """Read the global adapter and the plan. Raises MessageError or AdapterError."""
     record = _config(content, "plan")
     _check_protocol(record)
@@ -117,12 +149,18 @@ def unpack_round(content: RecordDict) -> tuple[AdapterState, RoundPlan]:
         seed=_take(record, "seed", int),
         settings=_settings(_take(record, "settings", str)),
     )
-    return AdapterState(_float32(_arrays(content)), _spec(content)), plan
+    wire, federation = _precision(record), _take(record, "federation", str)
+    # It becomes part of a file's name.
+    if not _DIGEST.fullmatch(federation):
+        raise MessageError("a message's 'federation' is no digest. Use one version of fedmedlora everywhere.")
+    arrays = read_adapter(_adapter(content), _OUTGOING[wire])
+    return RoundRequest(AdapterState(arrays, _spec(content)), plan, wire, federation)
 
 
-def pack_update(update: SiteUpdate) -> RecordDict:
-    """A site's answer to `round`."""
-    identity = ConfigRecord({"protocol": PROTOCOL, "site": update.site, "round": update.round})
+def pack_update(update: SiteUpdate, change: Encoded | None = None) -> RecordDict:
+    """A site's answer to `round`: in float32 the update's own arrays, else what it changed, encoded."""
+    wire: Precision = "float32" if change is None else change.precision
+    identity = ConfigRecord({"protocol": PROTOCOL, "site": update.site, "round": update.round, "wire": wire})
     metrics = MetricRecord(
         {
             "target_tokens": update.target_tokens,
@@ -132,14 +170,19 @@ def pack_update(update: SiteUpdate) -> RecordDict:
             "seconds": float(update.seconds),
         }
     )
-    return RecordDict({"update": identity, "metrics": metrics, **_pack_state(update.state)})
+    adapter = pack_adapter(update.state if change is None else change)
+    spec = _pack_spec(update.state.spec)
+    return RecordDict({"update": identity, "metrics": metrics, "adapter": adapter, "spec": spec})
 
 
-def unpack_update(content: RecordDict, site: str, round: int, reference: AdapterState) -> SiteUpdate:
-    """Read what `site` sent for `round`; `reference` is the state that went out.
+def unpack_update(
+    content: RecordDict, site: str, round: int, reference: AdapterState, wire: Precision = "float32"
+) -> SiteUpdate:
+    """Read what `site` sent for `round`; `reference` is the float32 state that went out, `wire` what was agreed on.
 
-    Raises RefusedUpdateError, naming site and tensor, for an adapter that does not fit, for another site's name and
-    another round; MessageError for what cannot be read; TrainingError for a loss that is not finite.
+    Raises RefusedUpdateError, naming site and tensor, for an adapter that does not fit, a damaged payload, another
+    precision, another site's name and another round; MessageError for what cannot be read; TrainingError for a loss
+    that is not finite.
     """
     identity, metrics = _config(content, "update"), _metrics(content, "metrics")
     _check_protocol(identity)
@@ -153,12 +196,13 @@ def unpack_update(content: RecordDict, site: str, round: int, reference: Adapter
     difference = reference.spec.difference(_spec(content))
     if difference is not None:
         raise RefusedUpdateError(site, None, f"{difference}; give the site this study's base model and settings")
-    arrays = _arrays(content)
-    check_arrays(site, arrays, reference)
+    sent = _precision(identity)
+    if sent != wire:
+        raise RefusedUpdateError(site, None, f"its update comes as {sent}, expected {wire}, as it was asked")
     return SiteUpdate(
         site=site,
         round=round,
-        state=AdapterState(_float32(arrays), reference.spec),
+        state=read_update(_adapter(content), site, reference, None if wire == "float32" else wire),
         target_tokens=_take(metrics, "target_tokens", int),
         examples=_take(metrics, "examples", int),
         steps=_take(metrics, "steps", int),
@@ -180,8 +224,8 @@ def pack_failure(error: Exception, site: str) -> RecordDict:
 
 def unpack_failure(content: RecordDict) -> SiteFailure | None:
     """The failure that a reply reports, printable characters only; None for a reply that reports none."""
-    record = content.config_records.get("failure")
-    if record is None:
+    record = content.get("failure")
+    if not isinstance(record, ConfigRecord):
         return None
     kind, message, site = (record.get(key) for key in ("kind", "message", "site"))
     if not (isinstance(kind, str) and kind.isidentifier() and isinstance(message, str) and isinstance(site, str)):
@@ -190,13 +234,10 @@ def unpack_failure(content: RecordDict) -> SiteFailure | None:
     return SiteFailure(kind[:80], shown, site if _SITE_NAME.fullmatch(site) else "")
 
 
-def _pack_state(state: AdapterState) -> dict[str, ArrayRecord | ConfigRecord]:
-    spec = state.spec
-    arrays = {name: Array.from_numpy_ndarray(array) for name, array in state.arrays.items()}
-    record = ConfigRecord(
+def _pack_spec(spec: AdapterSpec) -> ConfigRecord:
+    return ConfigRecord(
         {"rank": spec.rank, "alpha": spec.alpha, "targets": list(spec.targets), "base_digest": spec.base_digest}
     )
-    return {"adapter": ArrayRecord(arrays), "spec": record}
 
 
 def _spec(content: RecordDict) -> AdapterSpec:
@@ -209,47 +250,8 @@ def _spec(content: RecordDict) -> AdapterSpec:
         ) from error
 
 
-def _arrays(content: RecordDict) -> dict[str, npt.NDArray[np.generic]]:
-    record = content.array_records.get("adapter")
-    if record is None:
-        raise MessageError("a message lacks the record 'adapter'. Use one version of fedmedlora everywhere.")
-    names = enumerate(record, start=1)
-    return {name: _decode(record[name], f"array {place} of {len(record)}") for place, name in names}
-
-
-def _decode(array: Array, which: str) -> npt.NDArray[np.generic]:
-    """View the bytes of one array. Its header is first checked against their number, lest it ask for memory."""
-    try:
-        return _view(array.data)
-    except Exception as error:
-        # NumPy parses the header as Python: what is wrong with it surfaces as almost any kind of exception.
-        raise MessageError(
-            f"a message's adapter, {which}: its bytes do not make the array that they declare. Send the update again."
-        ) from error
-
-
-def _view(data: bytes) -> npt.NDArray[np.generic]:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    start = stream.tell()
-    wrong = dtype.hasobject or dtype.itemsize == 0 or any(size < 0 for size in shape)
-    if wrong or math.prod(shape) * dtype.itemsize != len(data) - start:
-        raise ValueError("header and bytes do not agree")
-    return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape, order="F" if fortran else "C")
-
-
-def _float32(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.float32]]:
-    """The same arrays under the type they must have; raises MessageError where one has not."""
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    for place, (name, array) in enumerate(arrays.items(), start=1):
-        if array.dtype != np.float32:
-            raise MessageError(
-                f"a message's adapter, array {place} of {len(arrays)}: dtype {array.dtype}, expected float32."
-            )
-        found[name] = array.astype(np.float32, copy=False)
-    return found
+def _adapter(content: RecordDict) -> ArrayRecord:
+    return _record(content, "adapter", ArrayRecord)
 
 
 def _settings(text: str) -> dict[str, JsonScalar]:
@@ -263,17 +265,29 @@ def _settings(text: str) -> dict[str, JsonScalar]:
 
 
 def _config(content: RecordDict, name: str) -> ConfigRecord:
-    record = content.config_records.get(name)
-    if record is None:
-        raise MessageError(f"a message lacks the record '{name}'. Use one version of fedmedlora everywhere.")
-    return record
+    return _record(content, name, ConfigRecord)
 
 
 def _metrics(content: RecordDict, name: str) -> MetricRecord:
-    record = content.metric_records.get(name)
-    if record is None:
+    return _record(content, name, MetricRecord)
+
+
+def _record(content: RecordDict, name: str, kind: type[_R]) -> _R:
+    # Not through `content.array_records` and its like: each access makes a view that holds the whole content and
+    # itself, so that an adapter would stay in memory until the garbage collector happens to look for cycles.
+    record = content.get(name)
+    if not isinstance(record, kind):
         raise MessageError(f"a message lacks the record '{name}'. Use one version of fedmedlora everywhere.")
     return record
+
+
+def _precision(record: ConfigRecord) -> Precision:
+    found = _take(record, "wire", str)
+    for known in PRECISIONS:
+        if known == found:
+            return known
+    known_ones = ", ".join(PRECISIONS)
+    raise MessageError(f"a message's 'wire' is none of {known_ones}. Use one version of fedmedlora everywhere.")
 
 
 def _check_protocol(record: ConfigRecord) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 
@@ -16,8 +18,14 @@ from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import AdapterError
 from fedmedlora.inference.decode import make_decoder
 from fedmedlora.inference.generate import PlainGeneration
-from fedmedlora.inference.predict import Answers, Predicted, predict_entities, predict_modifiers
+from fedmedlora.inference.json_decode import MAX_TOKENS, make_json_decoder
+from fedmedlora.inference.predict import Answers, Predicted, TextAnswers, predict_entities, predict_modifiers
 from fedmedlora.markup.encode import Encoder
+
+AnswerFormat: TypeAlias = Literal["span", "json"]
+"""How a model answers: it copies the text and puts tags in, or lists entities in JSON."""
+
+_MAX_TOKENS = 1024
 
 
 def load_adapted(folder: Path, base: str | None = None) -> Adapted:
@@ -58,20 +66,44 @@ def extract_documents(
     labels: LabelSet,
     *,
     batch_size: int = 32,
-    max_tokens: int = 1024,
+    max_tokens: int | None = None,
     plain: bool = False,
+    answers: AnswerFormat = "span",
     on_done: Callable[[int], None] | None = None,
 ) -> Predicted:
     """Entities of each document, and the modifiers of those entities.
 
     A document's `labels` limit what it is asked for; its own annotations are ignored.
-    plain: let the model write freely and align what it wrote, instead of constrained decoding; what could not be used
-    is counted with what could not be asked.
+    max_tokens: longest prompt plus answer; None is 1024, and 2048 for "json". plain: let the model write freely, in the
+    span format, and align what it wrote, instead of constrained decoding. What could not be used of an answer is
+    counted with what could not be asked.
+
+    Raises EnvironmentProblem for "json" without llguidance, BaseModelError for a base that cannot spell such answers,
+    ValueError for "json" with `plain`.
     """
-    encoder = Encoder(adapted.base.tokenizer, labels, max_tokens=usable_tokens(adapted.base, max_tokens))
-    generation = PlainGeneration(adapted, batch_size)
-    answers: Answers = generation if plain else make_decoder(adapted, batch_size)
+    if plain and answers != "span":
+        raise ValueError("plain generation answers in the span format")
+    if max_tokens is None:
+        max_tokens = MAX_TOKENS if answers == "json" else _MAX_TOKENS
+    usable = usable_tokens(adapted.base, max_tokens)
+    encoder = Encoder(adapted.base.tokenizer, labels, max_tokens=usable)
+    answering, problems = _answering(adapted, labels, "plain" if plain else answers, batch_size, usable)
     with autocast(adapted.base.model.dtype == torch.bfloat16):
-        entities = predict_entities(documents, encoder, answers, on_done)
-        both = predict_modifiers(entities.documents, encoder, answers, on_done)
-    return Predicted(both.documents, entities.dropped + both.dropped + generation.problems)
+        entities = predict_entities(documents, encoder, answering, on_done)
+        both = predict_modifiers(entities.documents, encoder, answering, on_done)
+    return Predicted(both.documents, entities.dropped + both.dropped + problems)
+
+
+def _answering(
+    adapted: Adapted, labels: LabelSet, answers: Literal["plain"] | AnswerFormat, batch_size: int, max_tokens: int
+) -> tuple[Answers | TextAnswers, Counter[str]]:
+    """What answers, and where it counts its problems."""
+    match answers:
+        case "span":
+            return make_decoder(adapted, batch_size), Counter()
+        case "plain":
+            generation = PlainGeneration(adapted, batch_size)
+            return generation, generation.problems
+        case "json":
+            decoder = make_json_decoder(adapted, labels, batch_size=batch_size, max_tokens=max_tokens)
+            return decoder, decoder.problems

@@ -171,6 +171,28 @@ class SpanGrammar:
             raise ValueError("a span ends beyond the source")
         return (*tokens, self.tags.end)
 
+    def extents(self, spans: Sequence[TokenSpan]) -> list[tuple[int, int]]:
+        """Where each span of a finished completion stands in it, tags included: first token, one past the last.
+
+        spans: all of the completion's, in order of closing. At one place tags close in that order and open against it.
+        """
+        firsts, lasts = [0] * len(spans), [0] * len(spans)
+        opens: dict[int, list[int]] = {}
+        closes: dict[int, list[int]] = {}
+        for number, span in enumerate(spans):
+            opens.setdefault(span.start, []).insert(0, number)
+            closes.setdefault(span.end, []).append(number)
+        written = 0
+        for position in range(len(self.source) + 1):
+            for number in closes.get(position, ()):
+                written += len(self.tags.closing[spans[number].label])
+                lasts[number] = written
+            for number in opens.get(position, ()):
+                firsts[number] = written
+                written += len(self.tags.opening[spans[number].label])
+            written += 1
+        return list(zip(firsts, lasts, strict=True))
+
     def choices(self, completion: Sequence[int]) -> list[Choice]:
         """What was allowed at each step of a completion. Raises ValueError where it breaks the grammar."""
         state, found = self.start(), []

@@ -79,10 +79,11 @@ def _render(key: str, text: str, entities: Sequence[Entity]) -> Rendered:
 
 def _occurrence(text: str, start: int, end: int) -> int:
     """Which appearance of text[start:end] stands at `start`, from 1."""
-    return 1 + sum(1 for _ in _appearances(text[: end - 1], text[start:end]))
+    return 1 + sum(1 for _ in appearances(text[: end - 1], text[start:end]))
 
 
-def _appearances(text: str, wanted: str) -> Iterator[int]:
+def appearances(text: str, wanted: str) -> Iterator[int]:
+    """Where `wanted` (not empty) stands in `text`, overlapping places too, from the beginning."""
     at = text.find(wanted)
     while at >= 0:
         yield at
@@ -206,7 +207,7 @@ class _Finder:
         return tuple(found)
 
     def _find(self, text: str, occurrence: int) -> Span | None:
-        places = [(at, at + len(text)) for at in islice(_appearances(self._source, text), max(occurrence, 2))]
+        places = [(at, at + len(text)) for at in islice(appearances(self._source, text), max(occurrence, 2))]
         if not places:
             places = self._loosely(text)
             self._problems["text differs" if places else "hallucinated"] += 1

@@ -54,9 +54,16 @@ def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
         number(whole(cost.rounds)),
         number(whole(cost.steps)),
         number(whole(cost.target_tokens)),
-        number(duration(cost.seconds)),
+        number(_time(cost)),
         *traffic,
     ]
+
+
+def _time(cost: ArmCost) -> Markup | str:
+    taken = duration(cost.seconds)
+    if not cost.validation_seconds or not cost.seconds:
+        return taken
+    return join([taken, small(f"{decimal(100 * cost.validation_seconds / cost.seconds, 1)} % of it validation")])
 
 
 def _bytes(count: int | None) -> Markup:

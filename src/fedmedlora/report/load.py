@@ -232,6 +232,7 @@ def _cost(fields: Fields) -> ArmCost:
         seed=fields.whole("seed"),
         trained_on=fields.text("trained_on"),
         seconds=fields.number_or_none("seconds"),
+        validation_seconds=fields.number_or_none("validation_seconds"),
         target_tokens=fields.whole_or_none("target_tokens"),
         steps=fields.whole_or_none("steps"),
         rounds=fields.whole_or_none("rounds"),

@@ -93,13 +93,17 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ArmCost:
-    """What training one adapter took. Bytes: the coordinator's, over all sites; None where nothing is exchanged."""
+    """What training one adapter took. Bytes: the coordinator's, over all sites; None where nothing is exchanged.
+
+    validation_seconds: of the seconds, what judging sites' adapters on validation examples took.
+    """
 
     setting: str
     arm: str
     seed: int
     trained_on: str
     seconds: float | None
+    validation_seconds: float | None
     target_tokens: int | None
     steps: int | None
     rounds: int | None

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedmedlora.aggregation.rules import Rule, find_rule
-from fedmedlora.config.models import ArmName, PlusConfig, StudyConfig, TrainingConfig
+from fedmedlora.config.models import (
+    ArmName,
+    FederationConfig,
+    PlusConfig,
+    StudyConfig,
+    TrainingConfig,
+    WirePrecision,
+)
 from fedmedlora.errors import ConfigError
 from fedmedlora.training.loop import TrainSettings
 
@@ -92,6 +99,11 @@ def cell_settings(cell: Cell, training: TrainingConfig) -> TrainSettings:
     )
 
 
+def cell_wire(cell: Cell, federation: FederationConfig) -> WirePrecision:
+    """How a cell's adapters travel. What is not averaged never leaves its site, so nothing is rounded there."""
+    return federation.wire if cell.federated else "float32"
+
+
 def describe_cells(config: StudyConfig) -> list[str]:
     """A line for each cell, for a dry run."""
     lines = []
@@ -103,6 +115,7 @@ def describe_cells(config: StudyConfig) -> list[str]:
             )
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
+            what += f", adapters sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
         lines.append(f"{what}, tested on {_listed([site.name for site in config.sites])}")
     return lines
 

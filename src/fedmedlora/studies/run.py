@@ -18,14 +18,14 @@ from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
-from fedmedlora.errors import ConfigError
+from fedmedlora.errors import ConfigError, TrainingError
 from fedmedlora.federation.checkpoint import adapter_file, has_checkpoint
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
@@ -58,7 +58,7 @@ def run_study(
 
     command: how the run was started, for the record. Raises ConfigError when `out` holds a run and `resume` is False,
     or holds another study; otherwise what `load_resident` and `run_federation` raise. A study that ended is left as it
-    is.
+    is. A model whose training fails does not stop the others: TrainingError names it when all are done.
     """
     watcher = watcher or Silent()
     _check_folder(config, out, resume)
@@ -73,9 +73,20 @@ def run_study(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     _describe(out, describe_run(resident, command, started), watcher)
     run = StudyRun(resident, out, watcher)
+    failed = []
     for number, cell in enumerate(cells, start=1):
-        watcher.note(f"[{number}/{len(cells)}] {cell.arm}, seed {cell.seed}, trained on {cell.trained_on}")
-        _run_cell(run, cell)
+        name = f"{cell.arm}, seed {cell.seed}, trained on {cell.trained_on}"
+        watcher.note(f"[{number}/{len(cells)}] {name}")
+        try:
+            _run_cell(run, cell)
+        except TrainingError as error:
+            watcher.note(f"failed: {error}")
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(cells)} models could not be trained; the others are recorded. {' '.join(failed)} "
+            "With --resume these are tried again; other settings need another --out."
+        )
     return out
 
 
@@ -141,7 +152,12 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     ]
     rule = cell_rule(cell, config.plus)
     plan = FederationPlan(
-        tuple(name for name, _ in cell.members), rule, config.rounds, cell.seed, settings_to_scalars(settings)
+        tuple(name for name, _ in cell.members),
+        rule,
+        config.rounds,
+        cell.seed,
+        settings_to_scalars(settings),
+        wire=cell_wire(cell, config.federation),
     )
     return run_federation(
         in_process_grid(trainers),
@@ -245,6 +261,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
             "trained_on": cell.trained_on,
             "round": record.round,
             "seconds": round(record.seconds, 3),
+            "validation_seconds": round(record.validation_seconds, 3),
             "adapter_digest": record.digest,
             "bytes_sent": record.bytes_sent if cell.federated else None,
             "bytes_received": record.bytes_received if cell.federated else None,
@@ -272,6 +289,7 @@ def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: Federation
     return {
         **_head("arm", cell),
         "seconds": round(sum(record.seconds for record in history), 3),
+        "validation_seconds": round(sum(record.validation_seconds for record in history), 3),
         "target_tokens": sum(site.trained_tokens for site in sites),
         "steps": sum(site.steps for site in sites),
         "rounds": len(history),

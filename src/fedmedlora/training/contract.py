@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from fedmedlora.adapters.state import AdapterState
@@ -101,6 +102,14 @@ class SiteTrainer(Protocol):
     @property
     def site(self) -> str:
         """The site's name, unique in the federation."""
+        ...
+
+    @property
+    def memory(self) -> Path | None:
+        """The site's own folder for what it keeps between rounds; None for a site that keeps nothing.
+
+        The federation keeps there what an 8-bit update lost, and asks for the folder only where updates are such.
+        """
         ...
 
     def register(self) -> SiteRegistration:

@@ -21,7 +21,7 @@ from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.readout import Readout
 from fedmedlora.errors import TrainingError
 from fedmedlora.record import digest_bytes
-from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches, split_batch
+from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches, sharing_pays, split_batch
 from fedmedlora.training.budget import affordable_tokens
 from fedmedlora.training.objective import Objective, summed_loss
 
@@ -142,12 +142,14 @@ def fit(
     optimizer = _optimizer(adapted, settings, moments)
     nats, tokens = 0.0, 0
     with _training_mode(adapted, settings), torch.random.fork_rng(devices=[]):
-        steps = _steps(adapted, corpus, settings, seed)
+        packed = adapted.packed and sharing_pays(corpus)
+        steps = _steps(adapted, corpus, settings, seed, packed)
         torch.manual_seed(_number(seed))
         for number, step in enumerate(steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * schedule.factor(number)
-            taken = _step(adapted, readout, corpus, step, settings, optimizer, number)
+            batches = [_collate(adapted, corpus, pack, packed) for pack in step]
+            taken = _step(adapted, readout, corpus, batches, settings, optimizer, number)
             nats, tokens = nats + taken.nats, tokens + taken.target_tokens
             if on_step is not None:
                 on_step(Progress(number + 1, len(steps), taken.mean))
@@ -169,7 +171,7 @@ def validation_batches(adapted: Adapted, corpus: Corpus) -> list[Batch]:
         raise TrainingError("there is no validation example. Give the coordinator at least one validation document.")
     longest = max(len(example.ids) for example in corpus.examples)
     parts = split_batch(corpus, range(len(corpus)), packed=adapted.packed, most_tokens=max(_VALIDATION_TOKENS, longest))
-    return [_collate(adapted, corpus, part) for part in parts]
+    return [_collate(adapted, corpus, part, adapted.packed) for part in parts]
 
 
 def loss_over(adapted: Adapted, corpus: Corpus, batches: Sequence[Batch], settings: TrainSettings) -> LossSum:
@@ -181,10 +183,10 @@ def loss_over(adapted: Adapted, corpus: Corpus, batches: Sequence[Batch], settin
     return LossSum(nats, sum(len(batch.targets) for batch in batches))
 
 
-def _steps(adapted: Adapted, corpus: Corpus, settings: TrainSettings, seed: str) -> list[list[list[int]]]:
+def _steps(adapted: Adapted, corpus: Corpus, settings: TrainSettings, seed: str, packed: bool) -> list[list[list[int]]]:
     """Optimizer steps of the whole stretch, each a list of packs of example indices."""
     lengths = [len(example.ids) for example in corpus.examples]
-    groups = [example.group for example in corpus.examples] if adapted.packed else None
+    groups = [example.group for example in corpus.examples] if packed else None
     most = settings.pack_tokens or max(*lengths, affordable_tokens(adapted, bf16=settings.bf16))
     steps = []
     for epoch in range(settings.epochs):
@@ -193,11 +195,7 @@ def _steps(adapted: Adapted, corpus: Corpus, settings: TrainSettings, seed: str)
         for first in range(0, len(batches), size):
             together = batches[first : first + size]
             steps.append(
-                [
-                    pack
-                    for batch in together
-                    for pack in split_batch(corpus, batch, packed=adapted.packed, most_tokens=most)
-                ]
+                [pack for batch in together for pack in split_batch(corpus, batch, packed=packed, most_tokens=most)]
             )
     return steps
 
@@ -206,16 +204,15 @@ def _step(
     adapted: Adapted,
     readout: Readout,
     corpus: Corpus,
-    packs: list[list[int]],
+    batches: Sequence[Batch],
     settings: TrainSettings,
     optimizer: torch.optim.Optimizer,
     number: int,
 ) -> LossSum:
-    """One optimizer step: gradients of the mean over all target tokens of its packs, checked, clipped, applied."""
-    collated = [_collate(adapted, corpus, pack) for pack in packs]
-    tokens = sum(len(batch.targets) for batch in collated)
+    """One optimizer step: gradients of the mean over all target tokens of its batches, checked, clipped, applied."""
+    tokens = sum(len(batch.targets) for batch in batches)
     optimizer.zero_grad(set_to_none=True)
-    nats = sum(_backward(readout, corpus, batch, settings, tokens) for batch in collated)
+    nats = sum(_backward(readout, corpus, batch, settings, tokens) for batch in batches)
     norm = torch.nn.utils.clip_grad_norm_(adapted.parameters, settings.clip_norm_l2)
     if not (math.isfinite(nats) and math.isfinite(float(norm))):
         raise TrainingError(
@@ -252,7 +249,12 @@ def _training_mode(adapted: Adapted, settings: TrainSettings) -> Iterator[None]:
 
 def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
     optimizer = torch.optim.AdamW(
-        adapted.parameters, lr=settings.lr, betas=_ADAM_BETAS, eps=_ADAM_EPSILON, weight_decay=settings.weight_decay
+        adapted.parameters,
+        lr=settings.lr,
+        betas=_ADAM_BETAS,
+        eps=_ADAM_EPSILON,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     if moments is not None:
         for name, parameter in adapted.named_parameters:
@@ -276,9 +278,9 @@ def _moments(adapted: Adapted, optimizer: torch.optim.AdamW) -> Moments:
     return Moments(step, first, second)
 
 
-def _collate(adapted: Adapted, corpus: Corpus, chosen: Sequence[int]) -> Batch:
+def _collate(adapted: Adapted, corpus: Corpus, chosen: Sequence[int], packed: bool) -> Batch:
     base = adapted.base
-    return collate(corpus, chosen, base.tokenizer.pad_id, base.model.device, packed=adapted.packed)
+    return collate(corpus, chosen, base.tokenizer.pad_id, base.model.device, packed=packed)
 
 
 def _number(seed: str) -> int:

@@ -26,7 +26,9 @@ def summed_loss(readout: Readout, corpus: Corpus, batch: Batch, objective: Objec
     hidden = readout.hidden(batch.ids, mask=batch.mask, positions=batch.positions)
     states = hidden.states[batch.rows, batch.columns]
     if objective == "lm":
-        found: Tensor = _ChunkedCrossEntropy.apply(states, batch.targets, readout)
+        found: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            states, batch.targets, readout
+        )
         return found
     if not len(batch.decisions):
         return states.sum() * 0.0

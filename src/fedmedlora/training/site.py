@@ -29,7 +29,8 @@ from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings,
 class LoraSiteTrainer:
     """Trains one site's examples; satisfies `contract.SiteTrainer`.
 
-    memory: folder for what the site keeps between rounds (AdamW's moments); needed only when the settings keep them.
+    memory: folder for what the site keeps between rounds (AdamW's moments, what 8-bit updates lost); needed only when
+    the settings keep moments or the plan sends 8 bits.
     on_step: told of every optimizer step, for a progress bar.
     """
 
