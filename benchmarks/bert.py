@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, BertForTokenClassification
 
-from benchmarks.extraction import source_tokens, trained_model
+from benchmarks.extraction import source_tokens, trained_adapters
 from benchmarks.process import require
 from benchmarks.scale import Scale
 from benchmarks.timing import Comparison, compare_rates, timed
@@ -31,7 +31,8 @@ _BATCH = 16
 def run(name: str, scale: Scale) -> list[Comparison]:
     """Speed on NER. Raises EnvironmentProblem without the encoder."""
     require(_PACKAGE)
-    trained = trained_model(scale)
+    trained = trained_adapters(scale)
+    trained.adapted.write(trained.states["choice"])
     requests = [request for request in trained.requests if request.task == "ner"]
     model, tokenizer = _encoder(1 + 2 * len(CLINICAL.entity_types))
     # Tokenised beforehand, as ours is.

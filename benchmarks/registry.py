@@ -31,6 +31,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "decode_vs_generate": "extraction",
         "decode_vs_generate_batched": "extraction",
         "decode_vs_constrained_generate": "extraction",
+        "decode_same_adapter": "extraction",
         "decode_vs_bert": "bert",
         "aggregate_100_seconds": "aggregation",
         "aggregate_100_memory": "aggregation",
