@@ -59,9 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def as_json(results: Sequence[Comparison], threads: int) -> dict[str, object]:
     """What --json prints."""
+    # Not before `prepare_process`, which torch must find done.
+    from fedmedlora.adapters.precision import precision_name
+
     return {
         "results": [result.to_json() for result in results],
-        "machine": {**machine(), "threads": threads},
+        "machine": {**machine(), "threads": threads, "precision": precision_name()},
         "versions": {**versions(), **{name: _version(name) for name in _PEERS}},
     }
 

@@ -18,7 +18,7 @@ from benchmarks.extraction import source_tokens, trained_adapters
 from benchmarks.process import require
 from benchmarks.scale import Scale
 from benchmarks.timing import Comparison, compare_rates, timed
-from fedmedlora.adapters.base import autocast
+from fedmedlora.adapters.precision import autocast
 from fedmedlora.corpus.labels import CLINICAL
 from fedmedlora.errors import EnvironmentProblem
 
@@ -32,7 +32,7 @@ def run(name: str, scale: Scale) -> list[Comparison]:
     """Speed on NER. Raises EnvironmentProblem without the encoder."""
     require(_PACKAGE)
     trained = trained_adapters(scale)
-    trained.adapted.write(trained.states["choice"])
+    trained.adapted.write(trained.states["mixed"])
     requests = [request for request in trained.requests if request.task == "ner"]
     model, tokenizer = _encoder(1 + 2 * len(CLINICAL.entity_types))
     # Tokenised beforehand, as ours is.

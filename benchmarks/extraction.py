@@ -1,8 +1,8 @@
 """Extraction: source tokens a second, and strict F1, of span-constrained decoding against what else a user would run.
 
 Sentences of documents that the adapters have not seen, half NER, half RE. Two adapters are trained in the same run, on
-the same examples and in as many steps: ours with the `choice` objective, our default, which scores what our decoder
-decides; the peers' with `lm`, which plain generation needs. `decode_same_adapter` gives ours the peers' too.
+the same examples and in as many steps: ours with the `mixed` objective, which is for instructions that the base has not
+seen; the peers' with `lm`, which plain generation needs. `decode_same_adapter` gives ours the peers' too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from benchmarks.process import require
 from benchmarks.scale import Scale
 from benchmarks.timing import Comparison, compare_rates, summarise, timed
 from benchmarks.training import resident_base, train_ours, train_settings
-from fedmedlora.adapters.base import autocast
 from fedmedlora.adapters.lora import Adapted
+from fedmedlora.adapters.precision import autocast, working_dtype
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Example, Request, Task
@@ -37,7 +37,7 @@ from fedmedlora.training.examples import MARKED_SHARE
 from fedmedlora.training.objective import Objective
 
 _TASKS: tuple[Task, ...] = ("ner", "re")
-_OBJECTIVES: tuple[Objective, ...] = ("choice", "lm")
+_OBJECTIVES: tuple[Objective, ...] = ("mixed", "lm")
 _BATCH = 16
 _LEARNING_RATE = 1e-3
 
@@ -48,7 +48,7 @@ class Variant:
 
     batch_size: int
     constrained: bool = False
-    objective: Objective = "choice"
+    objective: Objective = "mixed"
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
@@ -133,7 +133,7 @@ def trained_adapters(scale: Scale) -> Trained:
     unseen = [
         example for task in _TASKS for example in task_examples(base, notes.held_out, task, scale.decode_requests)
     ]
-    plain = merged_model(states["lm"], torch.bfloat16)
+    plain = merged_model(states["lm"], working_dtype() or torch.bfloat16)
     return Trained(adapted, make_decoder(adapted, _BATCH), states, tuple(unseen), plain)
 
 

@@ -1,4 +1,4 @@
-"""How much of the processor training uses: achieved FLOP/s against a bf16 matrix product measured in the same run.
+"""How much of the processor training uses: achieved FLOP/s against a matrix product measured in the same run.
 
 Counted are the multiplications and additions that the packed pass needs, from the model's shapes: projections and LoRA
 of every token, forward and backward (no gradient for frozen weights, none beyond the first block's input), attention to
@@ -19,6 +19,7 @@ from benchmarks.scale import Scale
 from benchmarks.timing import Comparison, compare, timed
 from benchmarks.training import resident_base, train_ours, train_settings
 from fedmedlora.adapters.lora import Adapted
+from fedmedlora.adapters.precision import working_dtype
 from fedmedlora.training.batch import Corpus, prepare
 
 NAMES = ("achieved_flops",)
@@ -36,7 +37,7 @@ def run(name: str, scale: Scale) -> list[Comparison]:
     counted = training_flops(adapted, corpus, scale.train_steps)
     fresh = adapted.fresh(0)
     size = scale.matmul
-    left, right = (torch.randn(size, size, dtype=torch.bfloat16) for _ in range(2))
+    left, right = (torch.randn(size, size, dtype=working_dtype() or torch.bfloat16) for _ in range(2))
 
     def train() -> float:
         adapted.write(fresh)

@@ -15,8 +15,8 @@ MODULES: Mapping[str, str] = MappingProxyType(
     {
         "train_ner": "training",
         "train_re": "training",
-        "train_ner_choice": "training",
-        "train_re_choice": "training",
+        "train_ner_mixed": "training",
+        "train_re_mixed": "training",
         "train_ner_batch_4": "training",
         "train_re_batch_4": "training",
         "train_ner_brief": "training",

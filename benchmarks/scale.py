@@ -20,8 +20,8 @@ class Scale:
     batch_size: int = 16
     train_steps: int = 8
     round_steps: int = 4
-    decode_requests: int = 24
-    decode_steps: int = 60
+    decode_requests: int = 48
+    decode_steps: int = 240
     adapters: int = 100
     matmul: int = 2048
 

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from fedmedlora.adapters.base import bundled_path
+from fedmedlora.adapters.precision import has_bfloat16, working_dtype
 from fedmedlora.training.batch import Corpus
 
 RANK, ALPHA, LEARNING_RATE, WARMUP = 16, 64, 2e-4, 0.03
@@ -69,9 +70,9 @@ def token_examples(corpus: Corpus) -> list[TokenExample]:
 
 
 def load_plain_base() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The bundled base as Transformers loads it, in its stored precision."""
-    where = str(bundled_path())
-    return AutoModelForCausalLM.from_pretrained(where, dtype="auto"), AutoTokenizer.from_pretrained(where)
+    """The bundled base as Transformers loads it, in the precision that ours is held in."""
+    where, dtype = str(bundled_path()), working_dtype() or "auto"
+    return AutoModelForCausalLM.from_pretrained(where, dtype=dtype), AutoTokenizer.from_pretrained(where)
 
 
 def lora_config() -> LoraConfig:
@@ -106,7 +107,7 @@ def make_trainer(model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Any, p
         warmup_steps=WARMUP,
         weight_decay=0.0,
         max_grad_norm=1.0,
-        bf16=True,
+        bf16=has_bfloat16(),
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         packing=plan.packing,

@@ -23,6 +23,7 @@ from benchmarks.sft import ALPHA, LEARNING_RATE, RANK, WARMUP, SftPlan, token_ex
 from benchmarks.timing import Comparison, Measured, compare_rates
 from fedmedlora.adapters.base import load_base
 from fedmedlora.adapters.lora import Adapted, attach_lora
+from fedmedlora.adapters.precision import working_dtype
 from fedmedlora.markup.encode import Task
 from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.loop import Fit, Schedule, TrainSettings, fit
@@ -45,8 +46,8 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         "train_ner": Variant("ner"),
         "train_re": Variant("re"),
-        "train_ner_choice": Variant("ner", objective="choice"),
-        "train_re_choice": Variant("re", objective="choice"),
+        "train_ner_mixed": Variant("ner", objective="mixed"),
+        "train_re_mixed": Variant("re", objective="mixed"),
         "train_ner_batch_4": Variant("ner", batch_size=4),
         "train_re_batch_4": Variant("re", batch_size=4),
         "train_ner_brief": Variant("ner", style="brief"),
@@ -90,7 +91,7 @@ def train_settings(objective: Objective, batch_size: int, *, lr: float = LEARNIN
 
 def resident_base() -> Adapted:
     """The bundled base with the LoRA."""
-    return attach_lora(load_base("bundled"), rank=RANK, alpha=float(ALPHA))
+    return attach_lora(load_base("bundled", dtype=working_dtype()), rank=RANK, alpha=float(ALPHA))
 
 
 def train_ours(adapted: Adapted, corpus: Corpus, settings: TrainSettings) -> Fit:

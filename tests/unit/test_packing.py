@@ -65,7 +65,7 @@ def gradients(adapted: Adapted, corpus: Corpus, objective: Objective, *, packed:
     return total, [gradient.clone() for gradient in found if gradient is not None]
 
 
-@pytest.mark.parametrize("objective", ["choice", "lm"])
+@pytest.mark.parametrize("objective", ["mixed", "choice", "lm"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_packed_row_gives_the_loss_and_gradient_of_separate_rows(kind: tiny.Kind, objective: Objective) -> None:
     adapted = make_adapted(kind)

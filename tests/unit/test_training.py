@@ -27,7 +27,7 @@ from fedmedlora.training.objective import Objective, summed_loss
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_from_scalars, settings_to_scalars
 
 STEADY = Schedule(first_step=0, total_steps=10**6, warmup_fraction=0.0)
-OBJECTIVES: tuple[Objective, ...] = ("choice", "lm")
+OBJECTIVES: tuple[Objective, ...] = ("mixed", "choice", "lm")
 
 
 def make_adapted(kind: tiny.Kind = "llama", spelling: tiny.Spelling = "tagged", dropout: float = 0.0) -> Adapted:
@@ -123,11 +123,22 @@ def test_choice_is_the_loss_over_what_the_grammar_allows(spelling: tiny.Spelling
     assert sum(len(prepared.decisions) for prepared in corpus.examples) == decisions > 20
 
 
+def test_mixed_is_choice_and_a_fifth_of_lm_and_is_judged_by_choice() -> None:
+    adapted = make_adapted()
+    adapted.write(stirred(adapted))
+    corpus = prepare(examples_of(adapted)[4:9])
+    readout, batch = make_readout(adapted.base.model), collate(corpus, range(5), pad_id=2)
+    found = {objective: summed_loss(readout, corpus, batch, objective).item() for objective in OBJECTIVES}
+    assert found["mixed"] == pytest.approx(found["choice"] + 0.2 * found["lm"], rel=1e-6)
+    judged = validation_loss(adapted, corpus, TrainSettings(objective="mixed"))
+    assert judged.nats == pytest.approx(found["choice"], rel=1e-6)
+
+
 def test_nothing_to_decide_costs_nothing() -> None:
     adapted = make_adapted()
     # An empty source: only the end may follow.
     corpus = prepare(Encoder(adapted.base.tokenizer, tiny.LABELS).ner_examples([Document("d", "")]).examples)
-    assert validation_loss(adapted, corpus, TrainSettings()).nats == 0.0
+    assert validation_loss(adapted, corpus, TrainSettings(objective="choice")).nats == 0.0
     assert validation_loss(adapted, corpus, TrainSettings(objective="lm")).nats > 0.0
 
 

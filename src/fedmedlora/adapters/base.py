@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -123,12 +122,6 @@ def usable_tokens(base: Base, wanted: int) -> int:
     """`wanted`, or as many tokens as the base can read at once where that is less. What is longer is counted out."""
     limit = getattr(base.model.config, "max_position_embeddings", None)
     return min(wanted, limit) if isinstance(limit, int) else wanted
-
-
-def autocast(bf16: bool) -> AbstractContextManager[object]:
-    """bfloat16 autocast where the base is, or nothing."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.autocast(device, dtype=torch.bfloat16) if bf16 else nullcontext()
 
 
 def accelerator() -> str | None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 TaskName: TypeAlias = Literal["ner", "re"]
 ArmName: TypeAlias = Literal["zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus"]
 SettingName: TypeAlias = Literal["in-domain"]
-Objective: TypeAlias = Literal["choice", "lm"]
+Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
 
@@ -142,7 +142,9 @@ class TrainingConfig(_Checked):
     rank: _Count = Field(default=16, description="LoRA r")
     alpha: _Positive = Field(default=64.0, description="LoRA alpha; the update is scaled by alpha / rank")
     dropout: _Fraction = Field(default=0.0, description="LoRA dropout probability")
-    objective: Objective = Field(default="choice", description="'choice': over allowed choices; 'lm': full vocabulary")
+    objective: Objective = Field(
+        default="choice", description="'choice': over allowed choices; 'lm': full vocabulary; 'mixed': both"
+    )
     epochs_per_round: _Count = Field(default=2, description="passes over a site's examples in one round")
     batch_size: _Count = Field(default=4, description="examples per batch")
     gradient_accumulation: _Count = Field(default=1, description="batches per optimizer step")
@@ -155,7 +157,9 @@ class TrainingConfig(_Checked):
     max_tokens: _Count = Field(
         default=1024, description="tokens per example, prompt and target; longer ones are counted out"
     )
-    bf16: _Switch = Field(default=False, description="bfloat16 autocast; else the base is held in float32")
+    bf16: _Switch = Field(
+        default=True, description="bfloat16 where processor or GPU computes in it; else, and when false, float32"
+    )
     gradient_checkpointing: _Switch = Field(default=False, description="recompute activations: less memory, more time")
     max_train_examples: _Count | None = Field(default=None, description="examples per task and site; none: all")
     optimizer_state: OptimizerState = Field(default="reset", description="AdamW's moments at the start of a round")

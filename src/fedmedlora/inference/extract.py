@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import torch
-
-from fedmedlora.adapters.base import autocast, load_base, usable_tokens
+from fedmedlora.adapters.base import load_base, usable_tokens
 from fedmedlora.adapters.lora import Adapted, attach_lora
+from fedmedlora.adapters.precision import autocast, working_dtype
 from fedmedlora.adapters.state import CONFIG_FILE, load_state
 from fedmedlora.corpus.document import Document
 from fedmedlora.corpus.labels import LabelSet
@@ -35,7 +34,7 @@ def load_adapted(folder: Path, base: str | None = None) -> Adapted:
     or was trained on another base, BaseModelError when the base cannot be loaded.
     """
     state = load_state(folder, expected_base_digest=None)
-    loaded = load_base(base or base_name(folder))
+    loaded = load_base(base or base_name(folder), dtype=working_dtype())
     if loaded.digest != state.spec.base_digest:
         raise AdapterError(
             f"{folder}: the adapter was trained on another base (digest {state.spec.base_digest[:12]}…; "
@@ -88,7 +87,7 @@ def extract_documents(
     usable = usable_tokens(adapted.base, max_tokens)
     encoder = Encoder(adapted.base.tokenizer, labels, max_tokens=usable)
     answering, problems = _answering(adapted, labels, "plain" if plain else answers, batch_size, usable)
-    with autocast(adapted.base.model.dtype == torch.bfloat16):
+    with autocast(True):
         entities = predict_entities(documents, encoder, answering, on_done)
         both = predict_modifiers(entities.documents, encoder, answering, on_done)
     return Predicted(both.documents, entities.dropped + both.dropped + problems)

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from fedmedlora.adapters.base import accelerator, load_base, usable_tokens, use_threads
 from fedmedlora.adapters.lora import Adapted, attach_lora
+from fedmedlora.adapters.precision import precision_name, working_dtype
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.labels import LabelSet
@@ -66,7 +65,7 @@ def load_resident(config: StudyConfig) -> Resident:
     labels = load_labels(config)
     notes = {site.name: site for site in load_sites(config, labels)}
     training = config.training
-    base = load_base(config.base, dtype=None if training.bf16 else torch.float32)
+    base = load_base(config.base, dtype=working_dtype(training.bf16))
     adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
     encoder = Encoder(base.tokenizer, labels, "brief", usable_tokens(base, training.max_tokens))
     examples, dropped = {}, {}
@@ -116,7 +115,12 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         "command": command,
         "started": started,
         "versions": versions(),
-        "machine": {**machine(), "threads": use_threads(None), "accelerator": accelerator()},
+        "machine": {
+            **machine(),
+            "threads": use_threads(None),
+            "accelerator": accelerator(),
+            "precision": precision_name(config.training.bf16),
+        },
         "seeds": list(config.seeds),
         "base": {
             "name": Path(config.base).name if Path(config.base).is_absolute() else config.base,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedmedlora.adapters.base import autocast
+from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.config.study_file import study_toml

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedmedlora.adapters.base import autocast
 from fedmedlora.adapters.lora import Adapted
+from fedmedlora.adapters.precision import autocast
 
 _SHARE = 0.5
 _PROBE_TOKENS = (32, 64)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fedmedlora.adapters.base import load_base, usable_tokens, use_threads
 from fedmedlora.adapters.lora import Adapted, attach_lora
+from fedmedlora.adapters.precision import working_dtype
 from fedmedlora.corpus.check import validate_labels
 from fedmedlora.corpus.formats import read_documents
 from fedmedlora.corpus.labels import CLINICAL, LabelSet
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 @cache
 def resident(base: str, rank: int, alpha: float, dropout: float = 0.0) -> Adapted:
     """The base with a LoRA of this shape, loaded once a process."""
-    return attach_lora(load_base(base), rank=rank, alpha=alpha, dropout=dropout)
+    return attach_lora(load_base(base, dtype=working_dtype()), rank=rank, alpha=alpha, dropout=dropout)
 
 
 def make_site_trainer(

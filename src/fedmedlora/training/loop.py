@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedmedlora.adapters.base import autocast
 from fedmedlora.adapters.lora import Adapted
+from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.readout import Readout
 from fedmedlora.errors import TrainingError
 from fedmedlora.record import digest_bytes
 from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches, sharing_pays, split_batch
 from fedmedlora.training.budget import affordable_tokens
-from fedmedlora.training.objective import Objective, summed_loss
+from fedmedlora.training.objective import Objective, judgement, summed_loss
 
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-8
@@ -37,7 +37,8 @@ class TrainSettings:
     lr: peak learning rate. epochs: passes over the examples in one round. batch_size: examples a batch;
     gradient_accumulation: batches an optimizer step. pack_tokens: most tokens in one forward pass, into as many of
     which a batch is divided as it needs; 0: as memory allows. warmup_fraction: share of the whole federation's steps.
-    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast. checkpointing: recompute activations.
+    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast, where the
+    machine has such arithmetic. checkpointing: recompute activations.
     keep_moments: carry AdamW's moments from round to round instead of starting each at zero.
     """
 
@@ -175,11 +176,11 @@ def validation_batches(adapted: Adapted, corpus: Corpus) -> list[Batch]:
 
 
 def loss_over(adapted: Adapted, corpus: Corpus, batches: Sequence[Batch], settings: TrainSettings) -> LossSum:
-    """The loss of the adapter as it stands over batches of a set."""
+    """The loss of the adapter as it stands over batches of a set, by its objective's `judgement`."""
     nats = 0.0
     with torch.inference_mode(), autocast(settings.bf16):
         for batch in batches:
-            nats += float(summed_loss(adapted.readout, corpus, batch, settings.objective))
+            nats += float(summed_loss(adapted.readout, corpus, batch, judgement(settings.objective)))
     return LossSum(nats, sum(len(batch.targets) for batch in batches))
 
 
