@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import tiny
+from fedmedlora.adapters import attention
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.readout import make_readout
 from fedmedlora.adapters.state import AdapterState
@@ -78,6 +79,8 @@ def complete(adapted: Adapted, request: Request) -> tuple[tuple[TokenSpan, ...],
         ("qwen2", "bytes"),
         ("neox", "tagged"),
         ("gpt2", "tagged"),
+        # Every prompt is longer than the window of 6.
+        ("mistral", "tagged"),
     ],
 )
 def test_jumping_equals_one_token_at_a_time(kind: tiny.Kind, spelling: tiny.Spelling) -> None:
@@ -96,24 +99,29 @@ def test_jumping_equals_one_token_at_a_time(kind: tiny.Kind, spelling: tiny.Spel
             assert 0 <= start < end <= len(request.document.text)
 
 
-def test_a_sliding_window_is_read_anew_and_gives_the_same() -> None:
-    adapted = make_adapted("mistral")
-    requests = requests_of(adapted)
-    decoder = make_decoder(adapted, batch_size=7)
-    # Every prompt is longer than the window of 6.
-    assert not decoder.cached
-    assert decoder.decode(requests) == [one_token_at_a_time(adapted, request) for request in requests]
-
-
-def test_an_eager_attention_takes_an_additive_mask() -> None:
+def test_an_attention_of_its_own_is_read_anew_and_gives_the_same() -> None:
     base = tiny.make_base("llama")
     adapted = attach_lora(base, rank=2)
     requests = requests_of(adapted)
     expected = make_decoder(adapted).decode(requests)
     base.model.set_attn_implementation("eager")
     decoder = make_decoder(adapted, batch_size=7)
-    assert decoder.cached
+    assert not decoder.cached
     assert decoder.decode(requests) == expected
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "mistral"])
+def test_all_slots_at_once_give_what_each_gives_alone(kind: tiny.Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapted = make_adapted(kind)
+    requests = requests_of(adapted)
+    expected = make_decoder(adapted, batch_size=4).mark(requests)
+    # What a GPU takes.
+    monkeypatch.setattr(attention, "_slot_by_slot", attention._slots_at_once)
+    decoder = make_decoder(adapted, batch_size=4)
+    assert decoder.cached
+    for (spans, confidences), (same, close) in zip(decoder.mark(requests), expected, strict=True):
+        assert spans == same
+        assert confidences == pytest.approx(close, rel=1e-4)
 
 
 def with_head(change: Callable[[torch.Tensor], None]) -> Adapted:

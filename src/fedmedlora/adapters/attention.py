@@ -1,9 +1,12 @@
-"""Attention over packed rows: the instructions once, then many examples that see them and themselves alone.
+"""Attention without padding: over packed rows in training, over slots of kept keys and values in decoding.
 
 A packed row is [prefix | example 0 | example 1 | …], the examples padded on the right to one width. Every query of an
 example attends to the prefix and, causally, to its own example, so keys and scores are formed for these alone: blocks
 of one prefix and one example, never a mask or a product over the whole row. The row's form travels as the attention
 mask of one example, [1, 1, width, prefix + width], which no plain pass has.
+
+A pass over slots is one row that holds what several slots read, one after the other. Keys and values come as the slots'
+storage, and a table of integers in place of the mask says which tokens are whose.
 
 Plain passes go on to Transformers' SDPA attention.
 """
@@ -11,6 +14,8 @@ Plain passes go on to Transformers' SDPA attention.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -47,6 +52,15 @@ def packed_positions(prefix: int, width: int, examples: int, device: torch.devic
     return torch.cat([torch.arange(prefix, device=device), own])[None]
 
 
+def slot_layout(slots: Sequence[int], counts: Sequence[int], starts: Sequence[int]) -> Tensor:
+    """What a pass over slots brings as its mask: slot, first token in the pass, count, position of the first token.
+
+    One entry of each argument for every slot that reads. Integers [1, 1, slots, 4].
+    """
+    firsts = [0, *accumulate(counts)][:-1]
+    return torch.tensor(list(zip(slots, firsts, counts, starts, strict=True)))[None, None]
+
+
 def attention(
     module: nn.Module,
     query: Tensor,
@@ -60,16 +74,25 @@ def attention(
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as Transformers' models call it. query: [rows, heads, columns, width]; key, value: fewer heads.
 
+    In a pass over slots, key and value are [slots, fewer heads, capacity, width], what is read already among them.
+
     Returns [rows, columns, heads, width]. Raises ValueError on a variant that packed rows cannot follow (capped scores,
     sinks).
     """
-    if attention_mask is None or attention_mask.dim() != 4 or attention_mask.shape[-2] == query.shape[2]:
+    over_slots = attention_mask is not None and attention_mask.dim() == 4 and attention_mask.dtype == torch.long
+    if not over_slots and (
+        attention_mask is None or attention_mask.dim() != 4 or attention_mask.shape[-2] == query.shape[2]
+    ):
         plain: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
         return plain
     if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
-        raise ValueError("packed rows know plain dot-product attention only")
+        raise ValueError("packed rows and slots know plain dot-product attention only")
+    assert attention_mask is not None
+    if over_slots:
+        by_slots = _slot_by_slot if query.device.type == "cpu" else _slots_at_once
+        return by_slots(query, key, value, attention_mask[0, 0], scaling, sliding_window), None
     width, seen = attention_mask.shape[-2:]
     mask = attention_mask
     if sliding_window is not None and sliding_window < seen:
@@ -120,6 +143,53 @@ def _with_prefix(part: Tensor, prefix: int, examples: int) -> Tensor:
     """Keys or values of each example after those of the prefix: [examples, heads, prefix + width, width of a head]."""
     own = part[0, :, prefix:].unflatten(1, (examples, -1)).transpose(0, 1)
     return torch.cat([part[:, :, :prefix].expand(examples, -1, -1, -1), own], dim=2)
+
+
+def _slot_by_slot(
+    query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None, window: int | None
+) -> Tensor:
+    """Each slot's tokens against its own keys alone. → [1, tokens, heads, width of a head]."""
+    _, heads, tokens, size = query.shape
+    shared = key.shape[1]
+    found = query.new_empty(1, tokens, heads, size)
+    for slot, first, count, start in layout.tolist():
+        seen = start + count
+        least = 0 if window is None else max(0, start - window + 1)
+        asking = query[0, :, first : first + count].reshape(1, shared, heads // shared * count, size)
+        keys, values = (part[slot, :, least:seen][None].to(query.dtype) for part in (key, value))
+        mask = None
+        if count > 1:
+            mask = torch.ones(count, seen - least, dtype=torch.bool).tril(start - least)
+            if window is not None:
+                mask = mask.triu(start - least - window + 1)
+            mask = mask.repeat(heads // shared, 1)
+        out = scaled_dot_product_attention(asking, keys, values, mask, scale=scaling)
+        found[0, first : first + count] = out.view(heads, count, size).transpose(0, 1)
+    return found
+
+
+def _slots_at_once(
+    query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None, window: int | None
+) -> Tensor:
+    """The same, padded to the longest: one call, where starting one costs more than what it computes."""
+    slots, firsts, counts, starts = layout.unbind(dim=1)
+    heads, shared = query.shape[1], key.shape[1]
+    width, seen = int(counts.max()), int((starts + counts).max())
+    columns = torch.arange(width, device=query.device)
+    held = columns < counts[:, None]
+    asking = query[0][:, (firsts[:, None] + columns).clamp(max=query.shape[2] - 1)].transpose(0, 1)
+    positions = starts[:, None] + columns
+    places = torch.arange(seen, device=query.device)
+    mask = places <= positions[..., None]
+    if window is not None:
+        mask &= places > positions[..., None] - window
+    keys, values = (
+        part[slots, :, :seen].to(query.dtype).repeat_interleave(heads // shared, dim=1) for part in (key, value)
+    )
+    # Padding looks where the first token may: nowhere at all would give no number.
+    mask = torch.where(held[..., None], mask, mask[:, :1])
+    out = scaled_dot_product_attention(asking, keys, values, mask[:, None], scale=scaling)
+    return out.transpose(1, 2)[held][None]
 
 
 AttentionInterface.register(NAME, attention)

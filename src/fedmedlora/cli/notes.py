@@ -90,16 +90,17 @@ def extract(
         watcher.begin(f"extracting from {len(documents):,} documents", 0)
         found = extract_documents(adapted, documents, asked_for, plain=plain, answers=answered, on_done=watcher.advance)
     dropped = found.dropped + write_documents(found.documents, out, format_out)
-    entities = sum(len(document.entities) for document in found.documents)
+    marked = [entity.type in asked_for.entity_types for document in found.documents for entity in document.entities]
+    entities, modifiers = sum(marked), len(marked) - sum(marked)
     relations = sum(len(document.relations) for document in found.documents)
     if as_json:
-        counts = {"documents": len(documents), "entities": entities, "relations": relations}
+        counts = {"documents": len(documents), "entities": entities, "modifiers": modifiers, "relations": relations}
         print_json({**counts, "out": str(out), "format": format_out, "dropped": dict(dropped)})
         return
     for reason, count in sorted(dropped.items()):
         note(f"left out: {reason}: {count:,}")
     typer.echo(
-        f"{entities:,} entities and {relations:,} relations in {len(documents):,} documents "
+        f"{entities:,} entities, {modifiers:,} modifiers and {relations:,} relations in {len(documents):,} documents "
         f"written to {out} ({format_out})"
     )
 

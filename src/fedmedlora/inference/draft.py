@@ -51,7 +51,7 @@ class Draft:
 
 @dataclass
 class Row:
-    """One request's decoding. written: prompt and decided tokens; the first `cached` of them have been read.
+    """One request on its way. written: prompt and decided tokens; the first `cached` of them lie in `slot`.
 
     log_probabilities: of the decided tokens, 0 where only one was allowed. hints: by source position, first tokens of
     tags that a pass favoured there. reach: how many choices the next draft looks ahead.
@@ -61,6 +61,7 @@ class Row:
     request: Request
     state: State
     written: list[int]
+    slot: int = 0
     cached: int = 0
     reach: int = 1 << 30
     log_probabilities: list[float] = field(default_factory=list)
@@ -96,11 +97,8 @@ class Row:
         """The choices that the next pass decides."""
         return self.draft.choices[: self.draft.needed]
 
-    def accept(self, picks: Sequence[Pick]) -> int:
-        """Take over what the model picked, up to and with the first departure from the draft; then draft the rest.
-
-        Returns how many tokens that were read are decided now.
-        """
+    def accept(self, picks: Sequence[Pick]) -> None:
+        """Take over what the model picked, up to and with the first departure from the draft; then draft the rest."""
         draft = self.draft
         taken = 0
         while taken < min(len(picks), len(draft.guesses)) and picks[taken].token == draft.guesses[taken]:
@@ -119,11 +117,10 @@ class Row:
             scores += [0.0] * (len(draft.guesses) - taken)
             self.state = draft.states[-1]
             self.reach = max(_SHORTEST, 2 * self.reach)
-        read = self.lead + min(taken, draft.needed - 1)
+        self.cached += self.lead + min(taken, draft.needed - 1)
         self.written += right
         self.log_probabilities += scores
         self._look_ahead()
-        return read
 
     def marked(self) -> Marked:
         """The answer of a row that has ended."""

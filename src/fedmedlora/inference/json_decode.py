@@ -22,7 +22,7 @@ from fedmedlora.adapters.lora import Adapted
 from fedmedlora.corpus.document import Document, Span
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
-from fedmedlora.inference.memory import Memory, cache_is_exact
+from fedmedlora.inference.memory import Feed, Memory, cache_is_exact
 from fedmedlora.inference.vocabulary import Vocabulary
 from fedmedlora.markup.encode import Request
 from fedmedlora.markup.json_format import parse_json
@@ -169,15 +169,17 @@ class JsonDecoder:
         active = [row for row in rows if not row.ended]
         if not active:
             return
-        memory = Memory(readout, pad, active[0].plan.prefix, len(active), cached=self.cached)
+        memory = Memory(readout, pad, len(active), cached=self.cached)
+        for slot, row in enumerate(active):
+            memory.share(slot, row.plan.prefix)
+            row.slot, row.read = slot, len(row.plan.prefix)
         while active:
             self.passes += len(active)
-            states = memory.read([row.feed for row in active])
-            for row, token in zip(active, self._pick(active, states), strict=True):
+            states = memory.read([Feed(row.slot, row.read, row.feed) for row in active])
+            for row, token in zip(active, self._pick(active, torch.stack([each[-1] for each in states])), strict=True):
+                row.read += len(row.feed)
                 row.take(token)
-            going = [number for number, row in enumerate(active) if not row.ended]
-            memory.keep(going)
-            active = [active[number] for number in going]
+            active = [row for row in active if not row.ended]
         self.tokens += memory.tokens
 
     def _pick(self, rows: Sequence[_Row], states: Tensor) -> list[int | None]:
@@ -229,7 +231,7 @@ class _Plan(NamedTuple):
 
 @dataclass
 class _Row:
-    """One question on its way. feed: tokens that are still to be read.
+    """One question on its way. slot: where it is read into; read: how many tokens; feed: tokens that are still to be.
 
     answer: what has been written, in bytes; size: in tokens. closed: why the answer ends early; None while it does not.
     """
@@ -242,6 +244,8 @@ class _Row:
     size: int = 0
     ended: bool = False
     closed: str | None = None
+    slot: int = 0
+    read: int = 0
 
     def mask(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         """One bit for each token of the vocabulary, the first the lowest: whether the grammar allows it next."""
