@@ -293,3 +293,10 @@ def test_a_config_that_departs_from_the_spec(tmp_path: Path, change: dict[str, o
     (tmp_path / CONFIG_FILE).write_text(json.dumps(config), "utf-8")
     with pytest.raises(AdapterError, match="r, lora_alpha or target_modules differ"):
         load_state(tmp_path, None)
+
+
+def test_only_arrays_whose_squares_have_no_finite_sum_are_doubtful() -> None:
+    values = {"a": 1e18, "b": 2e19, "c": np.nan, "d": np.inf, "e": -1e38}
+    arrays = {name: np.full((3, 2), value, dtype=np.float32) for name, value in values.items()}
+    arrays["c"][:2] = 0
+    assert AdapterState(arrays, SPEC).doubtful == ("b", "c", "d", "e")

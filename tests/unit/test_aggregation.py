@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState, Array
-from fedmedlora.aggregation.checks import LARGEST_MAGNITUDE, check_arrays, check_update
+from fedmedlora.aggregation.checks import LARGEST_MAGNITUDE, check_types, check_update
 from fedmedlora.aggregation.rounds import RoundAggregation, aggregate_round
 from fedmedlora.aggregation.rules import RULES, Rule, find_rule
 from fedmedlora.aggregation.stream import WeightedSum, aggregate
@@ -322,11 +322,11 @@ def test_a_site_with_one_bad_value_changes_nothing(
 
 
 def test_wire_arrays_of_another_dtype() -> None:
-    check_arrays("north", ONE.arrays, ONE)
+    check_types("north", ONE.arrays, ONE)
     with pytest.raises(RefusedUpdateError, match=f"site 'north', tensor '{A}': its dtype is float64, expected float32"):
-        check_arrays("north", {A: ONE.arrays[A].astype(np.float64), B: ONE.arrays[B]}, ONE)
+        check_types("north", {A: ONE.arrays[A].astype(np.float64), B: ONE.arrays[B]}, ONE)
     with pytest.raises(RefusedUpdateError, match="its dtype is object"):
-        check_arrays("north", {A: ONE.arrays[A].astype(object), B: ONE.arrays[B]}, ONE)
+        check_types("north", {A: ONE.arrays[A].astype(object), B: ONE.arrays[B]}, ONE)
 
 
 def test_the_largest_values_still_average_to_numbers() -> None:
@@ -339,7 +339,7 @@ def test_the_largest_values_still_average_to_numbers() -> None:
 def test_an_unknown_name_is_escaped_and_cut() -> None:
     hostile = "line\nbreak" + "x" * 1000
     with pytest.raises(RefusedUpdateError) as caught:
-        check_arrays("north", {**ONE.arrays, hostile: ONE.arrays[A]}, ONE)
+        check_types("north", {**ONE.arrays, hostile: ONE.arrays[A]}, ONE)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ import torch
 from tokenizers import Tokenizer, models
 
 import tiny
-from fedmedlora.adapters.base import FastTokenizer, load_base, model_digest, usable_tokens, use_threads
+from fedmedlora.adapters.base import (
+    FastTokenizer,
+    bound_primitive_caches,
+    load_base,
+    model_digest,
+    usable_tokens,
+    use_threads,
+)
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
 
 
@@ -170,3 +178,12 @@ def test_the_digest_is_of_the_stored_precision(tmp_path: Path) -> None:
     stored, halved = load_base(str(folder)), load_base(str(folder), dtype=torch.bfloat16)
     assert halved.model.dtype == torch.bfloat16 != stored.model.dtype
     assert halved.digest == stored.digest
+
+
+def test_few_compiled_products_are_kept_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    bound_primitive_caches()
+    assert (os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"], os.environ["LRU_CACHE_CAPACITY"]) == ("64", "7")
+    # What the function set itself must not outlive the test.
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")

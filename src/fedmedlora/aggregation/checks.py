@@ -20,30 +20,28 @@ _SHOWN_CHARACTERS = 160
 def check_update(site: str, update: AdapterState, reference: AdapterState) -> None:
     """Raise RefusedUpdateError, naming site and tensor, unless `update` may be averaged with states like `reference`.
 
-    Refused: another base model, rank, alpha or targets; whatever `check_arrays` refuses.
+    Refused, in this order: another base model, rank, alpha or targets; missing and unknown names; other shapes; NaN,
+    infinite and absurdly large values (over 1e38, whose differences overflow).
     """
     reason = reference.spec.difference(update.spec)
     if reason is not None:
         raise RefusedUpdateError(site, None, f"{reason}; give the site this study's base model and settings")
-    check_arrays(site, update.arrays, reference)
-
-
-def check_arrays(site: str, arrays: Mapping[str, npt.NDArray[np.generic]], reference: AdapterState) -> None:
-    """The same for arrays as they came off the wire, before they become an AdapterState.
-
-    Refused, in this order: missing and unknown names, other shapes, a dtype other than float32, NaN, infinite and
-    absurdly large values (over 1e38, whose differences overflow).
-    """
-    check_layout(site, {name: tuple(array.shape) for name, array in arrays.items()}, reference)
-    for name in sorted(arrays):
-        array = arrays[name]
-        if array.dtype != np.float32:
-            _refuse(site, name, f"its dtype is {array.dtype}, expected float32")
+    check_layout(site, update.shapes, reference)
+    for name in update.doubtful:
+        array = update.arrays[name]
         # NaN makes both of these NaN, and no comparison with NaN holds.
         with np.errstate(invalid="ignore"):
             low, high = float(np.min(array)), float(np.max(array))
         if not (low >= -LARGEST_MAGNITUDE and high <= LARGEST_MAGNITUDE):
             _refuse(site, name, _describe(array))
+
+
+def check_types(site: str, arrays: Mapping[str, npt.NDArray[np.generic]], reference: AdapterState) -> None:
+    """The layout of arrays as they came off the wire, and that they are float32, before they become an AdapterState."""
+    check_layout(site, {name: tuple(array.shape) for name, array in arrays.items()}, reference)
+    for name in sorted(arrays):
+        if arrays[name].dtype != np.float32:
+            _refuse(site, name, f"its dtype is {arrays[name].dtype}, expected float32")
 
 
 def check_layout(site: str, shapes: Shapes, reference: AdapterState) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedmedlora.adapters.state import AdapterState, add, from_bytes, require_same_shape, subtract, to_bytes
-from fedmedlora.aggregation.checks import check_arrays
+from fedmedlora.aggregation.checks import check_update
 from fedmedlora.errors import AdapterError
 from fedmedlora.federation.codec import Encoded, decode_state, encode_state
 from fedmedlora.record import write_atomic
@@ -69,7 +69,7 @@ def encode_with_feedback(change: AdapterState, round: int, losses: Losses) -> En
     """
     before = losses.recall(round, change)
     wanted = change if before is None else add(change, before)
-    check_arrays(losses.site, wanted.arrays, wanted)
+    check_update(losses.site, wanted, wanted)
     encoded = encode_state("int8", wanted)
     losses.keep(round, subtract(wanted, decode_state(encoded)))
     return encoded

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord
 
 from fedmedlora.adapters.state import AdapterState
-from fedmedlora.aggregation.checks import check_arrays, check_layout
+from fedmedlora.aggregation.checks import check_layout, check_types, check_update
 from fedmedlora.errors import MessageError, RefusedUpdateError
 from fedmedlora.federation.codec import Encoded, Lossy, decode
 
 _Arrays = dict[str, npt.NDArray[np.float32]]
+
+_MAGIC, _LONGEST_HEADER = 8, 10_000
 
 
 def pack_adapter(adapter: AdapterState | Encoded) -> ArrayRecord:
@@ -50,8 +53,10 @@ def read_update(record: ArrayRecord, site: str, reference: AdapterState, precisi
     """
     if precision is None:
         arrays = _views(record)
-        check_arrays(site, arrays, reference)
-        return AdapterState(_float32(arrays), reference.spec)
+        check_types(site, arrays, reference)
+        state = AdapterState(_float32(arrays), reference.spec)
+        check_update(site, state, reference)
+        return state
     check_layout(site, {name: tuple(record[name].shape) for name in record}, reference)
     changed: _Arrays = {}
     for name, start in reference.arrays.items():
@@ -64,8 +69,9 @@ def read_update(record: ArrayRecord, site: str, reference: AdapterState, precisi
         # Spares the copy that AdapterState makes of arrays that can still be written to.
         array.setflags(write=False)
         changed[name] = array
-    check_arrays(site, changed, reference)
-    return AdapterState(changed, reference.spec)
+    state = AdapterState(changed, reference.spec)
+    check_update(site, state, reference)
+    return state
 
 
 def _format(precision: Lossy) -> str:
@@ -96,15 +102,26 @@ def _view_of(array: Array, which: str) -> npt.NDArray[np.generic]:
 
 
 def _view(data: bytes) -> npt.NDArray[np.generic]:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    start = stream.tell()
+    # A field of two or four bytes, as the version has it, says how long the rest of the header is.
+    field = 2 if data[6:7] == b"\x01" else 4
+    start = _MAGIC + field + int.from_bytes(data[_MAGIC : _MAGIC + field], "little")
+    if start > _LONGEST_HEADER:
+        raise ValueError("the header is too long")
+    shape, fortran, dtype = _header(data[:start])
     wrong = dtype.hasobject or dtype.itemsize == 0 or any(size < 0 for size in shape)
     if wrong or math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError("header and bytes do not agree")
     return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+
+
+@lru_cache(maxsize=256)
+def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Shape, order and dtype. NumPy is slow to parse them, and a site's arrays have a few headers between them."""
+    stream = io.BytesIO(head)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    return shape, fortran, dtype
 
 
 def _float32(arrays: Mapping[str, npt.NDArray[np.generic]]) -> _Arrays:
