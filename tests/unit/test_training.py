@@ -344,7 +344,7 @@ def test_a_round_asked_for_again_gives_the_same_bits(tmp_path: Path) -> None:
 def test_moments_need_a_place_and_their_file(tmp_path: Path) -> None:
     adapted = make_adapted()
     keep = settings_to_scalars(TrainSettings(keep_moments=True))
-    with pytest.raises(ConfigError, match="needs a folder"):
+    with pytest.raises(ConfigError, match="no folder for it"):
         one_batch_trainer(adapted, None).run_round(stirred(adapted), RoundPlan(0, 2, 0, keep))
     with pytest.raises(AdapterError, match=r"moments-north-0\.safetensors is missing or damaged"):
         one_batch_trainer(adapted, tmp_path).run_round(stirred(adapted), RoundPlan(1, 2, 0, keep))

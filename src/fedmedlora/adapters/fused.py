@@ -68,14 +68,15 @@ class _Fused(torch.autograd.Function):
         return found.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, Tensor, None]:
         rows, weight, down, up, low = ctx.saved_tensors
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
         of_low = (gradient @ up).mul_(ctx.scale)
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = (gradient @ weight).addmm_(of_low, down).view(ctx.shape)
-        return of_x, None, None, of_low.T @ rows, (gradient.T @ low).mul_(ctx.scale), None
+        of_down = of_low.T @ rows if ctx.needs_input_grad[3] else None
+        return of_x, None, None, of_down, (gradient.T @ low).mul_(ctx.scale), None
 
 
 def fuse(model: PeftModel) -> int:

@@ -67,6 +67,16 @@ def every_tensor(name: str) -> bool:
     return True
 
 
+def a_alone(name: str) -> bool:
+    """A travels, B stays at its site."""
+    return ".lora_A." in name
+
+
+def b_alone(name: str) -> bool:
+    """B travels; A is the same at every site."""
+    return ".lora_B." in name
+
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "fedmedlora": Rule(
@@ -104,6 +114,24 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             weighting=Weighting(alpha=1.0, tau=1.0),
             adjustable=False,
             citation=f"{PAPER}; weights of the paper's text",
+        ),
+        "fedsa-lora": Rule(
+            name="fedsa-lora",
+            title="FedSA-LoRA",
+            travels=a_alone,
+            needs="sum",
+            weighting=Weighting(alpha=1.0, tau=None),
+            adjustable=False,
+            citation="arXiv 2410.01463, Selective Aggregation for Low-Rank Adaptation in Federated Learning",
+        ),
+        "ffa-lora": Rule(
+            name="ffa-lora",
+            title="FFA-LoRA",
+            travels=b_alone,
+            needs="sum",
+            weighting=Weighting(alpha=1.0, tau=None),
+            adjustable=False,
+            citation="arXiv 2403.12313, Improving LoRA in Privacy-preserving Federated Learning",
         ),
     }
 )

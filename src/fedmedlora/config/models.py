@@ -13,7 +13,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 TaskName: TypeAlias = Literal["ner", "re"]
-ArmName: TypeAlias = Literal["zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus"]
+ArmName: TypeAlias = Literal[
+    "zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora"
+]
 SettingName: TypeAlias = Literal["in-domain"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
@@ -176,6 +178,12 @@ class PlusConfig(_Checked):
     )
 
 
+class ProxConfig(_Checked):
+    """The arm fedprox: Fed-MedLoRA, and at every site mu/2 ‖w − w_global‖² added to the loss."""
+
+    mu: _Positive = Field(default=0.01, description="strength of the pull towards the round's global adapter")
+
+
 class FederationConfig(_Checked):
     """How adapters travel between sites and coordinator, in the arms that average."""
 
@@ -219,6 +227,7 @@ class StudyConfig(_Checked):
     seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1, description="one whole repetition each")
     training: TrainingConfig = TrainingConfig()
     plus: PlusConfig = PlusConfig()
+    fedprox: ProxConfig = ProxConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     threads: _Count | None = Field(default=None, description="processor threads; none: all")

@@ -92,6 +92,17 @@ class Fields:
             raise _wrong(f"{self.where}, '{name}'", "a list of whole numbers")
         return found
 
+    def pairs(self, name: str) -> tuple[tuple[int, int], ...]:
+        """A list of pairs of whole numbers; empty when absent. Raises InputError."""
+        found: list[tuple[int, int]] = []
+        for value in self._list(name):
+            match value:
+                case [int(one), int(other)]:
+                    found.append((one, other))
+                case _:
+                    raise _wrong(f"{self.where}, '{name}'", "a list of pairs of whole numbers")
+        return tuple(found)
+
     def scalars(self) -> dict[str, str]:
         """Every value as it is written: texts as they are, numbers and flags in words."""
         return {name: value if isinstance(value, str) else repr(value) for name, value in self.values.items()}

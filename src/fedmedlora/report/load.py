@@ -12,7 +12,7 @@ from typing import TypeVar
 from fedmedlora.errors import InputError
 from fedmedlora.record import read_json_lines
 from fedmedlora.report.fields import Fields
-from fedmedlora.report.progress import ARMS
+from fedmedlora.report.progress import PAPER_ARMS
 from fedmedlora.report.records import (
     ArmCost,
     Cell,
@@ -132,7 +132,7 @@ def _plan(text: str, path: Path) -> Plan:
         raise InputError(f"{path}: not readable as TOML ({error}). Restore the file.") from error
     tasks = fields.texts("tasks")
     return Plan(
-        arms=fields.texts("arms") or tuple(ARMS),
+        arms=fields.texts("arms") or PAPER_ARMS,
         settings=fields.texts("settings"),
         seeds=fields.wholes("seeds"),
         sites=tuple(site.text("name") for site in fields.list_of_tables("sites")),
@@ -182,6 +182,7 @@ def _score(fields: Fields) -> Score:
         documents=fields.whole("documents"),
         tasks={task: _task_scores(scores.table(task)) for task in TASKS if scores.values.get(task) is not None},
         intervals=_cells(intervals, lambda task, mode: _interval(task.table(mode))),
+        tallies=_cells(fields.table("tallies"), lambda task, mode: task.pairs(mode)),
         passes=decode.number_or_none("passes"),
         tokens=decode.number_or_none("tokens"),
         seconds=decode.number_or_none("seconds"),

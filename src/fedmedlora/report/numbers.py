@@ -40,6 +40,14 @@ def decimal(value: float | None, places: int = 3) -> str:
     return f"{value:,.{places}f}" if math.isfinite(value) else "not finite"
 
 
+def signed(value: float | None) -> str:
+    """`signed(0.0123)` is "+0.012", `signed(-0.1)` is "−0.100"; None is a dash."""
+    if value is None or not math.isfinite(value):
+        return decimal(value)
+    shown = decimal(abs(value))
+    return shown if value == 0 else f"{'+' if value > 0 else '−'}{shown}"
+
+
 def whole(value: float | None) -> str:
     """`whole(1234567)` is "1,234,567"; None is a dash."""
     return decimal(value, 0)

@@ -12,6 +12,7 @@ from fedmedlora.report.costs import costs_section
 from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
 from fedmedlora.report.load import load_run
 from fedmedlora.report.numbers import whole
+from fedmedlora.report.paired import paired_tests, tests_section
 from fedmedlora.report.progress import progress, seeds_of, settings_of
 from fedmedlora.report.provenance import data_section, header_section, provenance_section
 from fedmedlora.report.records import Run
@@ -63,6 +64,7 @@ def render_report(runs: Sequence[Run]) -> str:
 _SECTIONS = (
     ("summary", "Summary"),
     ("results", "Results"),
+    ("tests", "Paired tests"),
     ("rounds", "Convergence"),
     ("weights", "Weights of the average"),
     ("costs", "Costs"),
@@ -93,9 +95,11 @@ def _overview(runs: Sequence[Run]) -> Markup:
 
 
 def _run(run: Run, identity: str) -> list[Markup]:
+    tests = {setting: paired_tests(run, setting) for setting in settings_of(run)}
     contents = {
-        "summary": _by_setting(run, summary_section),
+        "summary": _by_setting(run, lambda run, setting: summary_section(run, setting, tests[setting])),
         "results": _by_setting(run, results_section),
+        "tests": _by_setting(run, lambda _, setting: tests_section(tests[setting])),
         "rounds": rounds_section(run, f"{identity}-rounds"),
         "weights": weights_section(run, f"{identity}-weights"),
         "costs": costs_section(run),

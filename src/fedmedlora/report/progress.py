@@ -15,8 +15,12 @@ ARMS = {
     "centralised": "Centralised",
     "fedmedlora": "Fed-MedLoRA",
     "fedmedlora-plus": "Fed-MedLoRA+",
+    "fedprox": "FedProx",
+    "fedsa-lora": "FedSA-LoRA",
+    "ffa-lora": "FFA-LoRA",
 }
-FEDERATED = ("fedmedlora", "fedmedlora-plus")
+PAPER_ARMS = tuple(ARMS)[:5]
+FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
 
 
 def arm_label(arm: str) -> str:
@@ -30,11 +34,11 @@ def model_label(arm: str, trained_on: str) -> str:
 
 
 def arms_of(run: Run) -> tuple[str, ...]:
-    """The known arms in their usual order, then whatever else was planned or recorded."""
+    """The paper's arms, others that are known if they were planned or recorded, then those that are not known."""
     planned = run.plan.arms if run.plan else ()
     seen = {*planned, *(score.arm for score in run.scores), *(cost.arm for cost in run.costs)}
     seen |= {one.arm for one in run.rounds}
-    return (*ARMS, *sorted(seen - ARMS.keys()))
+    return (*(arm for arm in ARMS if arm in PAPER_ARMS or arm in seen), *sorted(seen - ARMS.keys()))
 
 
 def arms_run(run: Run) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fedmedlora.scoring import TASKS, Interval, Mode, Task, TaskScores
+from fedmedlora.scoring import TASKS, Interval, Mode, Tally, Task, TaskScores
 
 Cell: TypeAlias = tuple[Task, Mode]
 
@@ -65,8 +65,9 @@ class RunInfo:
 class Score:
     """One adapter (or the base alone) on one site's test documents.
 
-    intervals: (task, mode) → 95 % interval of F1; empty when none was computed. passes, tokens, seconds: of decoding.
-    dropped: reason → number of what prediction and scoring left out.
+    intervals: (task, mode) → 95 % interval of F1; empty when none was computed. tallies: (task, mode) → what each test
+    document adds to it, in one order for all arms; empty in records of earlier versions. passes, tokens, seconds: of
+    decoding. dropped: reason → number of what prediction and scoring left out.
     """
 
     setting: str
@@ -77,6 +78,7 @@ class Score:
     documents: int
     tasks: Mapping[Task, TaskScores]
     intervals: Mapping[Cell, Interval]
+    tallies: Mapping[Cell, tuple[Tally, ...]]
     passes: float | None
     tokens: float | None
     seconds: float | None

@@ -1,32 +1,24 @@
 """What the numbers say, in sentences: where the federated arms stand on every test site, and what travelled.
 
-A difference is called within the noise when the two 95 % intervals overlap. With several seeds an arm's interval
-reaches from the lowest low to the highest high of its seeds. This errs on the side of caution: overlapping intervals
-can hide a difference that a paired test would find.
+A difference is within the noise when the paired test finds it so. Where the records allow no test (those of earlier
+versions), two 95 % intervals that overlap are called the same, which errs on the side of caution. With several seeds an
+arm's interval reaches from the lowest low to the highest high of its seeds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from fedmedlora.report.elements import Markup, bullets, element, paragraph
 from fedmedlora.report.numbers import Spread, decimal, listed, several, size
+from fedmedlora.report.paired import COMPARED, PairedTest, Verdict, found_verdict
 from fedmedlora.report.progress import FEDERATED, arm_label, sites_of
 from fedmedlora.report.records import ArmCost, Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.scoring import Task
 
-Verdict: TypeAlias = Literal["above", "below", "within the noise", "not judged"]
-
-COMPARED = (
-    ("fedmedlora", "single-site"),
-    ("fedmedlora", "centralised"),
-    ("fedmedlora-plus", "single-site"),
-    ("fedmedlora-plus", "centralised"),
-    ("fedmedlora-plus", "fedmedlora"),
-)
 _FEWEST_DOCUMENTS = 2
 
 
@@ -65,7 +57,7 @@ def judge(one: Estimate, other: Estimate) -> Verdict:
     return "above" if one.mean > other.mean else "below"
 
 
-def summary_section(run: Run, setting: str) -> list[Markup]:
+def summary_section(run: Run, setting: str, tests: Sequence[PairedTest]) -> list[Markup]:
     """Sentences for every task, then what was exchanged."""
     parts: list[Markup] = []
     for task in run.tasks:
@@ -73,18 +65,33 @@ def summary_section(run: Run, setting: str) -> list[Markup]:
         if not found:
             parts.append(paragraph(f"— {TASK_NAMES[task]}: no strict F1 is defined yet, so nothing is compared."))
             continue
-        overall = [_overall(found, one, other) for one, other in COMPARED]
+        verdicts = _verdicts(found, [test for test in tests if test.task == task])
+        overall = [_overall(verdicts, one, other) for one, other in COMPARED]
+        sentences = [_site_sentence(site, arms, verdicts) for site, arms in found.items()]
         parts.append(element("h4", f"{TASK_NAMES[task]}, strict F1"))
-        parts.append(bullets([*(_site_sentence(site, arms) for site, arms in found.items()), *filter(None, overall)]))
+        parts.append(bullets([*sentences, *filter(None, overall)]))
     parts.append(paragraph(_NOISE) if run.scores else paragraph("— No score is recorded, so there is nothing to say."))
     sentences = [sentence for arm in FEDERATED if (sentence := _traffic(run, setting, arm))]
     return [*parts, bullets(sentences)] if sentences else parts
 
 
 _NOISE = (
-    "“Within the noise”: the 95 % intervals overlap. “Above” and “below”: they do not. Overlapping intervals can still "
-    "hide a difference that a paired test on the same documents would find. Single-site is each site's own model."
+    "“Within the noise”: a paired test on the same documents, corrected for the number of tests, finds no difference "
+    "(or, where records are too old for it, the 95 % intervals overlap). Single-site is each site's own model."
 )
+
+
+def _verdicts(
+    found: dict[str, dict[str, Estimate]], tests: Sequence[PairedTest]
+) -> dict[tuple[str, str, str], Verdict]:
+    """(site, arm, arm that it is held against) → what the test says, or without one the intervals."""
+    tested = {(test.site, test.arm, test.against): found_verdict(test) for test in tests}
+    return {
+        (site, one, other): tested.get((site, one, other)) or judge(arms[one], arms[other])
+        for site, arms in found.items()
+        for one, other in COMPARED
+        if one in arms and other in arms
+    }
 
 
 def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estimate]]:
@@ -98,34 +105,32 @@ def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estima
     return found
 
 
-def _site_sentence(site: str, arms: dict[str, Estimate]) -> str:
+def _site_sentence(site: str, arms: dict[str, Estimate], verdicts: dict[tuple[str, str, str], Verdict]) -> str:
     values = listed(f"{arm_label(arm)} {decimal(value.mean)}" for arm, value in arms.items())
     compared = [
-        f"{arm_label(one)} is {_stands(arms[one], arms[other], arm_label(other))}"
+        f"{arm_label(one)} is {_stands(arms[one].mean - arms[other].mean, verdict, arm_label(other))}"
         for one, other in COMPARED
-        if one in arms and other in arms
+        if (verdict := verdicts.get((site, one, other))) is not None
     ]
     return f"{site}: {values}. {'; '.join(compared)}." if compared else f"{site}: {values}."
 
 
-def _stands(one: Estimate, other: Estimate, label: str) -> str:
+def _stands(difference: float, found: Verdict, label: str) -> str:
     """Where one stands to the arm of that label: "0.031 above Single-site (within the noise)"."""
-    difference = one.mean - other.mean
     where = "level with" if difference == 0 else f"{decimal(abs(difference))} {'above' if difference > 0 else 'below'}"
-    verdict = judge(one, other)
-    if verdict == "not judged":
+    if found == "not judged":
         return f"{where} {label} (no interval, so not judged)"
-    return f"{where} {label} (within the noise)" if verdict == "within the noise" else f"{where} {label}"
+    return f"{where} {label} (within the noise)" if found == "within the noise" else f"{where} {label}"
 
 
-def _overall(found: dict[str, dict[str, Estimate]], one: str, other: str) -> str:
+def _overall(verdicts: dict[tuple[str, str, str], Verdict], one: str, other: str) -> str:
     """On how many sites one arm is above, below or within the noise of another."""
-    verdicts = Counter(judge(arms[one], arms[other]) for arms in found.values() if one in arms and other in arms)
-    if not verdicts:
+    counted = Counter(found for (_, arm, against), found in verdicts.items() if (arm, against) == (one, other))
+    if not counted:
         return ""
     order: tuple[Verdict, ...] = ("above", "below", "within the noise", "not judged")
-    counts = listed(f"{verdict} on {verdicts[verdict]}" for verdict in order if verdicts[verdict])
-    total = several(sum(verdicts.values()), "test site")
+    counts = listed(f"{found} on {counted[found]}" for found in order if counted[found])
+    total = several(sum(counted.values()), "test site")
     return f"Over {total}, {arm_label(one)} against {arm_label(other)}: {counts}."
 
 

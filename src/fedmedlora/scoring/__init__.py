@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fedmedlora.scoring.bootstrap import Interval, bootstrap_all, document_bootstrap, paired_difference
-from fedmedlora.scoring.counts import MODES, TASKS, Count, Counts, DocumentCounts, Mode, Task
+from fedmedlora.scoring.counts import MODES, TASKS, Count, Counts, DocumentCounts, Mode, Tally, Task
+from fedmedlora.scoring.permutation import Permutation, holm, paired_permutation
 from fedmedlora.scoring.score import Scores, TaskScores, score_documents
 
 __all__ = [
@@ -14,11 +15,15 @@ __all__ = [
     "DocumentCounts",
     "Interval",
     "Mode",
+    "Permutation",
     "Scores",
+    "Tally",
     "Task",
     "TaskScores",
     "bootstrap_all",
     "document_bootstrap",
+    "holm",
     "paired_difference",
+    "paired_permutation",
     "score_documents",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError, CorpusError
-from fedmedlora.scoring.counts import MODES, TASKS, Count, DocumentCounts, Mode, Task
+from fedmedlora.scoring.counts import MODES, TASKS, Count, DocumentCounts, Mode, Tally, Task
 from fedmedlora.scoring.score import Scores
 
 if TYPE_CHECKING:
@@ -110,13 +110,11 @@ def _micro(scores: Scores, task: Task, mode: Mode) -> Count:
     return of_task.strict if mode == "strict" else of_task.lenient
 
 
-def _rows(documents: Sequence[DocumentCounts], task: Task, mode: Mode) -> list[tuple[int, int]]:
-    """Per document what F1 needs: twice the correct pairs, and gold plus predicted."""
-    counts = [document.micro(task).of(mode) for document in documents]
-    return [(2 * count.correct, count.gold + count.pred) for count in counts]
+def _rows(documents: Sequence[DocumentCounts], task: Task, mode: Mode) -> list[Tally]:
+    return [document.tally(task, mode) for document in documents]
 
 
-def _resampled_sums(rows: Sequence[list[tuple[int, int]]], resamples: int, seed: int) -> Floats:
+def _resampled_sums(rows: Sequence[list[Tally]], resamples: int, seed: int) -> Floats:
     """Sums of (numerator, denominator) over every resample; shape: statistics, resamples, 2."""
     import numpy as np
 

@@ -87,6 +87,10 @@ class Counts:
         return {"strict": self.strict.to_json(), "lenient": self.lenient.to_json()}
 
 
+Tally: TypeAlias = tuple[int, int]
+"""What one document adds to an F1: twice the correct pairs; gold plus predicted."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentCounts:
     """What one document adds to the scores: the unit that the bootstrap resamples.
@@ -105,3 +109,8 @@ class DocumentCounts:
     def micro(self, task: Task) -> Counts:
         """Counts over all types of one task."""
         return sum(self.types(task).values(), Counts())
+
+    def tally(self, task: Task, mode: Mode) -> Tally:
+        """What this document adds to numerator and denominator of a micro F1."""
+        count = self.micro(task).of(mode)
+        return 2 * count.correct, count.gold + count.pred

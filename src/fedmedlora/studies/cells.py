@@ -10,6 +10,7 @@ from fedmedlora.config.models import (
     ArmName,
     FederationConfig,
     PlusConfig,
+    ProxConfig,
     StudyConfig,
     TrainingConfig,
     WirePrecision,
@@ -50,7 +51,12 @@ class Cell:
     @property
     def federated(self) -> bool:
         """Whether adapters travel between sites."""
-        return self.arm in ("fedmedlora", "fedmedlora-plus")
+        return self.arm not in ("zero-shot", "single-site", "centralised")
+
+    @property
+    def personal(self) -> bool:
+        """Whether every site ends with a model of its own, part of which it never sent."""
+        return self.arm == "fedsa-lora"
 
 
 def study_cells(config: StudyConfig) -> list[Cell]:
@@ -71,6 +77,8 @@ def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
 
 def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
     """The aggregation rule of a cell. Raises ConfigError for an unknown published variant."""
+    if cell.arm in ("fedsa-lora", "ffa-lora"):
+        return find_rule(cell.arm)
     if cell.arm != "fedmedlora-plus":
         return find_rule(SOLO_RULE)
     rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau)
@@ -81,7 +89,7 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
     return rule
 
 
-def cell_settings(cell: Cell, training: TrainingConfig) -> TrainSettings:
+def cell_settings(cell: Cell, training: TrainingConfig, prox: ProxConfig) -> TrainSettings:
     """Training settings of a cell. What is not averaged keeps AdamW's moments from round to round: it is one run."""
     return TrainSettings(
         lr=training.lr,
@@ -96,6 +104,8 @@ def cell_settings(cell: Cell, training: TrainingConfig) -> TrainSettings:
         bf16=training.bf16,
         checkpointing=training.gradient_checkpointing,
         keep_moments=not cell.federated or training.optimizer_state == "keep",
+        train_a=cell.arm != "ffa-lora",
+        proximal_mu=prox.mu if cell.arm == "fedprox" else 0.0,
     )
 
 

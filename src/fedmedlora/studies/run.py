@@ -31,7 +31,7 @@ from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
 from fedmedlora.training.loop import Progress, TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_to_scalars
+from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
 
 STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
 SETTING = "in-domain"
@@ -135,17 +135,37 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
         _record_rounds(run, cell, result)
     else:
         result, state = None, run.resident.adapted.fresh(cell.seed)
-    save_state(state, run.out / "adapters" / cell.folder, run.config.base)
+    states = _final_states(run, cell, state)
     for site in run.resident.sites:
         if site not in tested:
-            _test(run, cell, state, site)
+            _test(run, cell, states[site], site)
     if arm is None:
         append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state, result))
 
 
+def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, AdapterState]:
+    """The model that each site ends with, saved: one for all, or one a site where part of it never travelled."""
+    folder = run.out / "adapters" / cell.folder
+    if not cell.personal:
+        save_state(state, folder, run.config.base)
+        return dict.fromkeys(run.resident.sites, state)
+    states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.resident.sites}
+    for site, own in states.items():
+        save_state(own, folder / site, run.config.base)
+    return states
+
+
+def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, site: str) -> AdapterState:
+    """What a site has after a round: the global adapter, and in place of what never travelled its own tensors."""
+    if not cell.personal:
+        return state
+    own = own_tensors(run.out / "state" / cell.folder, site, round_number)
+    return AdapterState({**state.arrays, **own}, state.spec)
+
+
 def _train(run: StudyRun, cell: Cell) -> FederationResult:
     resident, config = run.resident, run.config
-    settings = cell_settings(cell, config.training)
+    settings = cell_settings(cell, config.training, config.fedprox)
     folder = run.out / "state" / cell.folder
     trainers: list[SiteTrainer] = [
         LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
@@ -208,11 +228,11 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
         return found
     if state is None:
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
-    run.resident.adapted.write(state)
     scores: dict[str, object] = {}
     for name in run.resident.sites:
         documents = run.resident.documents(name, "dev")
         if documents:
+            run.resident.adapted.write(_at_site(run, cell, round_number, state, name))
             run.watcher.begin(f"dev of {name}", 0)
             with autocast(run.config.training.bf16):
                 done = evaluate(documents, run.resident.encoder, run.resident.decoder, run.config.tasks)
@@ -242,6 +262,7 @@ def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str) -> None:
         "documents": done.documents,
         "scores": done.to_json(),
         "intervals": done.intervals(evaluation.bootstrap_resamples, cell.seed),
+        "tallies": done.tallies(),
         "decode": {"passes": done.passes, "tokens": done.tokens, "seconds": round(done.seconds, 3)},
         "dropped": done.dropped,
         "adapter_digest": state.digest,

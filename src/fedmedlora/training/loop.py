@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.precision import autocast
@@ -39,7 +40,9 @@ class TrainSettings:
     which a batch is divided as it needs; 0: as memory allows. warmup_fraction: share of the whole federation's steps.
     clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast, where the
     machine has such arithmetic. checkpointing: recompute activations.
-    keep_moments: carry AdamW's moments from round to round instead of starting each at zero.
+    keep_moments: carry AdamW's moments from round to round instead of starting each at zero. train_a: False leaves
+    every A as it is and trains B alone (FFA-LoRA, arXiv 2403.12313). proximal_mu: strength of FedProx's pull towards
+    the adapter that the stretch begins with, mu/2 ‖w − w₀‖² added to the loss (arXiv 1812.06127); 0: none.
     """
 
     lr: float = 2e-4
@@ -54,6 +57,12 @@ class TrainSettings:
     bf16: bool = False
     checkpointing: bool = False
     keep_moments: bool = False
+    train_a: bool = True
+    proximal_mu: float = 0.0
+
+    def trains(self, name: str) -> bool:
+        """Whether the tensor of that name is trained."""
+        return self.train_a or ".lora_A." not in name
 
     def steps(self, examples: int) -> int:
         """Optimizer steps of one round over so many examples."""
@@ -140,9 +149,10 @@ def fit(
         raise TrainingError("there is no training example. Check the site's notes, labels and max_tokens.")
     started = monotonic()
     readout = adapted.readout
-    optimizer = _optimizer(adapted, settings, moments)
+    trained = _Trained.of(adapted, settings)
+    optimizer = _optimizer(trained, settings, moments)
     nats, tokens = 0.0, 0
-    with _training_mode(adapted, settings), torch.random.fork_rng(devices=[]):
+    with _training_mode(adapted, settings, trained), torch.random.fork_rng(devices=[]):
         packed = adapted.packed and sharing_pays(corpus)
         steps = _steps(adapted, corpus, settings, seed, packed)
         torch.manual_seed(_number(seed))
@@ -150,11 +160,11 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * schedule.factor(number)
             batches = [_collate(adapted, corpus, pack, packed) for pack in step]
-            taken = _step(adapted, readout, corpus, batches, settings, optimizer, number)
+            taken = _step(trained, readout, corpus, batches, settings, optimizer, number)
             nats, tokens = nats + taken.nats, tokens + taken.target_tokens
             if on_step is not None:
                 on_step(Progress(number + 1, len(steps), taken.mean))
-    kept = _moments(adapted, optimizer) if settings.keep_moments else None
+    kept = _moments(trained, optimizer) if settings.keep_moments else None
     return Fit(len(steps), tokens, nats / tokens, monotonic() - started, kept)
 
 
@@ -202,7 +212,7 @@ def _steps(adapted: Adapted, corpus: Corpus, settings: TrainSettings, seed: str,
 
 
 def _step(
-    adapted: Adapted,
+    trained: _Trained,
     readout: Readout,
     corpus: Corpus,
     batches: Sequence[Batch],
@@ -214,7 +224,8 @@ def _step(
     tokens = sum(len(batch.targets) for batch in batches)
     optimizer.zero_grad(set_to_none=True)
     nats = sum(_backward(readout, corpus, batch, settings, tokens) for batch in batches)
-    norm = torch.nn.utils.clip_grad_norm_(adapted.parameters, settings.clip_norm_l2)
+    trained.pull(settings.proximal_mu)
+    norm = torch.nn.utils.clip_grad_norm_(list(trained.parameters.values()), settings.clip_norm_l2)
     if not (math.isfinite(nats) and math.isfinite(float(norm))):
         raise TrainingError(
             f"step {number + 1}: the loss or its gradient is not finite (loss {nats / tokens}, gradient norm "
@@ -231,11 +242,36 @@ def _backward(readout: Readout, corpus: Corpus, batch: Batch, settings: TrainSet
     return float(loss.detach())
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """The tensors that a stretch trains, by name; those that it leaves alone; and where the former began."""
+
+    parameters: Mapping[str, torch.nn.Parameter]
+    frozen: Sequence[torch.nn.Parameter]
+    origin: Sequence[Tensor]
+
+    @classmethod
+    def of(cls, adapted: Adapted, settings: TrainSettings) -> _Trained:
+        named = dict(adapted.named_parameters)
+        chosen = {name: value for name, value in named.items() if settings.trains(name)}
+        frozen = [value for name, value in named.items() if name not in chosen]
+        origin = [value.detach().clone() for value in chosen.values()] if settings.proximal_mu else []
+        return cls(chosen, frozen, origin)
+
+    def pull(self, mu: float) -> None:
+        """Add the gradient of mu/2 ‖w − w₀‖² to that of the loss."""
+        for parameter, began in zip(self.parameters.values(), self.origin, strict=False):
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - began, alpha=mu)
+
+
 @contextmanager
-def _training_mode(adapted: Adapted, settings: TrainSettings) -> Iterator[None]:
+def _training_mode(adapted: Adapted, settings: TrainSettings, trained: _Trained) -> Iterator[None]:
     """Dropout on, and checkpointing if asked, inside the block; evaluation mode after it, whatever happened."""
     model = adapted.base.model
     try:
+        for parameter in trained.frozen:
+            parameter.requires_grad_(False)
         model.train()
         if settings.checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
@@ -246,11 +282,13 @@ def _training_mode(adapted: Adapted, settings: TrainSettings) -> Iterator[None]:
         if settings.checkpointing:
             model.activation_checkpointing_disable()
         model.eval()
+        for parameter in trained.frozen:
+            parameter.requires_grad_(True)
 
 
-def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
+def _optimizer(trained: _Trained, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
     optimizer = torch.optim.AdamW(
-        adapted.parameters,
+        list(trained.parameters.values()),
         lr=settings.lr,
         betas=_ADAM_BETAS,
         eps=_ADAM_EPSILON,
@@ -258,7 +296,7 @@ def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | Non
         fused=True,
     )
     if moments is not None:
-        for name, parameter in adapted.named_parameters:
+        for name, parameter in trained.parameters.items():
             if name not in moments.first:
                 continue
             optimizer.state[parameter] = {
@@ -269,8 +307,8 @@ def _optimizer(adapted: Adapted, settings: TrainSettings, moments: Moments | Non
     return optimizer
 
 
-def _moments(adapted: Adapted, optimizer: torch.optim.AdamW) -> Moments:
-    states = {name: optimizer.state[parameter] for name, parameter in adapted.named_parameters}
+def _moments(trained: _Trained, optimizer: torch.optim.AdamW) -> Moments:
+    states = {name: optimizer.state[parameter] for name, parameter in trained.parameters.items()}
     # A tensor that got no gradient, an expert that no token was sent to for instance, has no state.
     found = {name: state for name, state in states.items() if state}
     step = max((int(state["step"]) for state in found.values()), default=0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +29,8 @@ from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings,
 class LoraSiteTrainer:
     """Trains one site's examples; satisfies `contract.SiteTrainer`.
 
-    memory: folder for what the site keeps between rounds (AdamW's moments, what 8-bit updates lost); needed only when
-    the settings keep moments or the plan sends 8 bits.
+    memory: folder for what the site keeps between rounds (AdamW's moments, trained tensors that do not travel, what
+    8-bit updates lost); needed only when there is something to keep.
     on_step: told of every optimizer step, for a progress bar.
     """
 
@@ -53,21 +53,30 @@ class LoraSiteTrainer:
     def run_round(self, state: AdapterState, plan: RoundPlan) -> SiteUpdate:
         """Train from the global adapter; the same arguments give the same bits.
 
-        Raises AdapterError when the adapter is not of this base, TrainingError when the loss is not finite.
+        Tensors that `state` lacks do not travel: they begin as those of a fresh adapter by the federation's seed, and
+        what is trained of them is kept from round to round. Raises AdapterError when the adapter is not of this base,
+        TrainingError when the loss is not finite.
         """
         settings = settings_from_scalars(plan.settings)
-        self.adapted.write(state)
+        fresh = self.adapted.fresh(plan.seed)
+        own = [name for name in fresh.arrays if name not in state.arrays and settings.trains(name)]
+        kept = self._kept(own, plan) if own and plan.round else {}
+        self.adapted.write(AdapterState({**fresh.arrays, **state.arrays, **kept}, state.spec))
         steps = settings.steps(len(self.corpus))
         schedule = Schedule(plan.round * steps, plan.rounds * steps, settings.warmup_fraction)
         seed = f"{plan.seed}/{self.site}/round {plan.round}"
         moments = self._recall(plan) if settings.keep_moments and plan.round else None
         done = fit(self.adapted, self.corpus, settings, schedule, seed=seed, moments=moments, on_step=self.on_step)
         if done.moments is not None:
-            write_atomic(self._moments_file(plan.round), _moments_bytes(done.moments))
+            write_atomic(self._file("moments", plan.round), _moments_bytes(done.moments))
+        trained = self.adapted.read()
+        if own:
+            arrays = {name: np.ascontiguousarray(trained.arrays[name]) for name in own}
+            write_atomic(self._file("own", plan.round), write_tensors(arrays))
         return SiteUpdate(
             self.site,
             plan.round,
-            self.adapted.read(),
+            trained,
             target_tokens=done.target_tokens,
             examples=len(self.corpus) * settings.epochs,
             steps=done.steps,
@@ -75,23 +84,25 @@ class LoraSiteTrainer:
             seconds=done.seconds,
         )
 
-    def _moments_file(self, round_number: int) -> Path:
+    def _kept(self, own: Sequence[str], plan: RoundPlan) -> dict[str, np.ndarray]:
+        arrays = _read(self._file("own", plan.round - 1), self.site)
+        if sorted(arrays) != sorted(own):
+            raise AdapterError(
+                f"site '{self.site}', round {plan.round}: the tensors that it kept are not those that do not travel. "
+                "Another federation used its folder: give each its own."
+            )
+        return arrays
+
+    def _file(self, what: str, round_number: int) -> Path:
         if self.memory is None:
             raise ConfigError(
-                f"site '{self.site}': keeping AdamW's moments between rounds needs a folder. Give the site one, or set "
-                'optimizer_state = "reset".'
+                f"site '{self.site}' has something to keep between rounds ({what}) and no folder for it. Give the site "
+                'one; or, for AdamW\'s moments, set optimizer_state = "reset".'
             )
-        return self.memory / f"moments-{self.site}-{round_number}.safetensors"
+        return _memory_file(self.memory, what, self.site, round_number)
 
     def _recall(self, plan: RoundPlan) -> Moments:
-        path = self._moments_file(plan.round - 1)
-        try:
-            arrays = read_tensors(path.read_bytes())
-        except (OSError, SafetensorError) as error:
-            raise AdapterError(
-                f"site '{self.site}', round {plan.round}: {path.name} is missing or damaged ({type(error).__name__}). "
-                "Resume from an earlier round, or start the federation again."
-            ) from error
+        arrays = _read(self._file("moments", plan.round - 1), self.site)
         first = {name[2:]: array for name, array in arrays.items() if name.startswith("1 ")}
         second = {name[2:]: array for name, array in arrays.items() if name.startswith("2 ")}
         return Moments(int(arrays["step"][0]), first, second)
@@ -109,6 +120,25 @@ def make_validator(adapted: Adapted, corpus: Corpus, settings: TrainSettings) ->
         return loss_over(adapted, corpus, batches, settings).mean
 
     return judge
+
+
+def own_tensors(memory: Path, site: str, round_number: int) -> dict[str, np.ndarray]:
+    """What a site trained in a round and did not send, by name. Raises AdapterError when it is missing or damaged."""
+    return _read(_memory_file(memory, "own", site, round_number), site)
+
+
+def _memory_file(memory: Path, what: str, site: str, round_number: int) -> Path:
+    return memory / f"{what}-{site}-{round_number}.safetensors"
+
+
+def _read(path: Path, site: str) -> dict[str, np.ndarray]:
+    try:
+        return dict(read_tensors(path.read_bytes()))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(
+            f"site '{site}': {path.name} is missing or damaged ({type(error).__name__}). "
+            "Resume from an earlier round, or start the federation again."
+        ) from error
 
 
 def corpus_digest(corpus: Corpus) -> str:
