@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from fedmedlora.inference.extract import load_adapted
 from fedmedlora.record import read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
-from fedmedlora.report.progress import progress
+from fedmedlora.report.progress import FEDERATED, progress
 from fedmedlora.studies import run
 from fedmedlora.studies.cells import Cell
 from fedmedlora.studies.run import run_study
@@ -36,8 +37,8 @@ from tiny import quietly_load_peft
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 SCORE_FIELDS = {
-    "kind", "setting", "arm", "seed", "trained_on", "test_site", "documents", "scores", "intervals", "decode",
-    "dropped", "adapter_digest",
+    "kind", "setting", "arm", "seed", "trained_on", "test_site", "documents", "scores", "intervals", "tallies",
+    "decode", "dropped", "adapter_digest",
 }  # fmt: skip
 ARM_FIELDS = {
     "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds",
@@ -82,7 +83,7 @@ def test_every_model_is_scored_on_every_site_and_recorded_once(done: Path) -> No
     assert all(set(line) == ARM_FIELDS for line in arms)
     assert {line["arm"] for line in arms} == set(ARMS)
     for line in arms:
-        federated = line["arm"] in ("fedmedlora", "fedmedlora-plus")
+        federated = line["arm"] in FEDERATED
         assert (line["bytes_sent"] is not None) == federated
         # A round and its answer for each site in each of two rounds, each as large as the frozen base would be.
         assert (
@@ -95,12 +96,32 @@ def test_every_model_is_scored_on_every_site_and_recorded_once(done: Path) -> No
     assert progress(load_run(done)).finished
 
 
+def test_every_adapter_has_a_whole_card(done: Path, study: Path) -> None:
+    adapters = {path.parent for path in (done / "adapters").rglob("adapter_config.json")}
+    cards = {path.parent: path.read_text(encoding="utf-8") for path in (done / "adapters").rglob("README.md")}
+    assert cards.keys() == adapters
+    records = lines(done / "records.jsonl")
+    digests = {str(line["adapter_digest"]) for line in records if line["kind"] == "score"}
+    for folder, card in cards.items():
+        assert str(study.parent) not in card
+        assert "None" not in card.replace("None: the adapter is untrained", "")
+        assert not re.search(r"\|\s+\|\s*$", card.replace("|  |  |\n| --- | --- |", ""), re.MULTILINE), folder
+        assert sum(digest in card for digest in digests) >= 1
+        assert "generated" in card
+        for heading in ("What it is", "How it was trained", "How it scores", "Privacy", "Limits", "How to use it"):
+            assert f"\n## {heading}\n" in card
+        assert load_adapted(folder).read().digest in card
+    personal = cards[done / "adapters" / "fedsa-lora" / "0" / "triage"]
+    assert "| triage | entities |" in personal
+    assert "| pharmacy | entities |" not in personal
+
+
 def test_arms_train_on_equal_passes(done: Path) -> None:
     by_arm = {
         (line["arm"], line["trained_on"]): line for line in lines(done / "records.jsonl") if line["kind"] == "arm"
     }
     alone = sum(by_arm["single-site", site]["target_tokens"] for site in SITES)  # type: ignore[misc]
-    for arm in ("centralised", "fedmedlora", "fedmedlora-plus"):
+    for arm in ("centralised", *FEDERATED):
         assert by_arm[arm, "all"]["target_tokens"] == alone > 0
     assert by_arm["zero-shot", "none"]["target_tokens"] == 0
 

@@ -11,6 +11,9 @@ from tiny import hub_tokenizer, save_base
 
 STUDY = """
 base = "base"
+arms = [
+    "zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora",
+]
 rounds = 2
 threads = 1
 
@@ -40,8 +43,10 @@ bootstrap_resamples = 20
 """
 
 SITES = ("triage", "pharmacy")
-ARMS = ("zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus")
-CELLS = 6
+ARMS = (
+    "zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora",
+)  # fmt: skip
+CELLS = 9
 """One of each arm, and one more of single-site, which has one a site."""
 
 

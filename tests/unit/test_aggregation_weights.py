@@ -131,10 +131,15 @@ def test_bad_alpha(alpha: float) -> None:
 
 def test_the_table() -> None:
     assert all(name == rule.name for name, rule in RULES.items())
-    assert all(rule.travels("x.lora_A.weight") and rule.travels("x.lora_B.weight") for rule in RULES.values())
-    assert [rule.needs for rule in RULES.values()] == ["sum", "each", "each", "each"]
-    assert [rule.needs_losses for rule in RULES.values()] == [False, True, True, True]
-    assert all("2601.22124" in rule.citation for rule in RULES.values())
+    travelling = {
+        name: (rule.travels("x.lora_A.weight"), rule.travels("x.lora_B.weight")) for name, rule in RULES.items()
+    }
+    assert travelling.pop("fedsa-lora") == (True, False)
+    assert travelling.pop("ffa-lora") == (False, True)
+    assert set(travelling.values()) == {(True, True)}
+    assert [rule.needs for rule in RULES.values()] == ["sum", "each", "each", "each", "sum", "sum"]
+    assert [rule.needs_losses for rule in RULES.values()] == [False, True, True, True, False, False]
+    assert all("arXiv" in rule.citation for rule in RULES.values())
 
 
 def test_find_rule() -> None:

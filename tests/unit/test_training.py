@@ -16,6 +16,7 @@ import tiny
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.readout import make_readout
 from fedmedlora.adapters.state import AdapterState
+from fedmedlora.aggregation.rules import a_alone, b_alone
 from fedmedlora.corpus.document import Document
 from fedmedlora.errors import AdapterError, ConfigError, TrainingError
 from fedmedlora.markup.encode import Encoder, Example
@@ -24,7 +25,13 @@ from fedmedlora.training.contract import RoundPlan
 from fedmedlora.training.examples import make_examples
 from fedmedlora.training.loop import Fit, Moments, Schedule, TrainSettings, fit, loss_over, validation_loss
 from fedmedlora.training.objective import Objective, summed_loss
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_from_scalars, settings_to_scalars
+from fedmedlora.training.site import (
+    LoraSiteTrainer,
+    make_validator,
+    own_tensors,
+    settings_from_scalars,
+    settings_to_scalars,
+)
 
 STEADY = Schedule(first_step=0, total_steps=10**6, warmup_fraction=0.0)
 OBJECTIVES: tuple[Objective, ...] = ("mixed", "choice", "lm")
@@ -339,6 +346,72 @@ def test_a_round_asked_for_again_gives_the_same_bits(tmp_path: Path) -> None:
     assert again.run_round(start, RoundPlan(1, 2, 7, settings)).state == update.state
     assert again.register() == first.register()
     assert (update.examples, update.steps, update.target_tokens) == (19, 5, corpus.target_tokens)
+
+
+def halves(state: AdapterState) -> tuple[AdapterState, AdapterState]:
+    """A alone and B alone."""
+    return state.select(a_alone), state.select(b_alone)
+
+
+def test_ffa_trains_b_alone_from_the_a_of_the_seed() -> None:
+    adapted = make_adapted()
+    site = one_batch_trainer(adapted, None)
+    settings = settings_to_scalars(TrainSettings(lr=0.01, epochs=2, train_a=False))
+    fresh_a, fresh_b = halves(adapted.fresh(5))
+    whole = site.run_round(fresh_b, RoundPlan(0, 1, 5, settings)).state
+    a, b = halves(whole)
+    assert a == fresh_a
+    assert b != fresh_b
+    # Nothing is left switched off.
+    assert len(adapted.parameters) == len(whole.arrays)
+    assert site.run_round(adapted.fresh(5), RoundPlan(0, 1, 5, settings)).state == whole
+
+
+def test_fedsa_keeps_b_at_the_site_and_goes_on_with_it(tmp_path: Path) -> None:
+    adapted = make_adapted()
+    site = one_batch_trainer(adapted, tmp_path)
+    settings = settings_to_scalars(TrainSettings(lr=0.01, epochs=1))
+    fresh = adapted.fresh(5)
+    first = site.run_round(fresh.select(a_alone), RoundPlan(0, 2, 5, settings)).state
+    assert first == site.run_round(fresh, RoundPlan(0, 2, 5, settings)).state
+    own = own_tensors(tmp_path, "north", 0)
+    assert sorted(own) == sorted(first.select(b_alone).arrays)
+    # The A that comes back is another; the B is the site's.
+    returned = stirred(adapted).select(a_alone)
+    second = site.run_round(returned, RoundPlan(1, 2, 5, settings)).state
+    joined = AdapterState({**returned.arrays, **own}, first.spec)
+    assert second == one_batch_trainer(adapted, None).run_round(joined, RoundPlan(1, 2, 5, settings)).state
+    with pytest.raises(ConfigError, match=r"\(own\) and no folder"):
+        one_batch_trainer(adapted, None).run_round(returned, RoundPlan(0, 2, 5, settings))
+    # A round that the site missed: it goes on with what it has.
+    assert own_tensors(tmp_path, "north", 7).keys() == own.keys()
+    assert own_tensors(tmp_path, "south", 7) == {}
+    with pytest.raises(AdapterError, match="are not those that do not travel"):
+        site.run_round(stirred(adapted).select(b_alone), RoundPlan(1, 2, 5, settings))
+
+
+def test_fedprox_pulls_towards_where_the_round_began() -> None:
+    adapted = make_adapted()
+    corpus = prepare(examples_of(adapted)[:4])
+
+    def moments(mu: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """First moments after two steps, and the way that the adapter went in the first."""
+        adapted.write(stirred(adapted))
+        before = adapted.read().arrays
+        train(adapted, corpus, TrainSettings(lr=0.01, epochs=1, proximal_mu=mu, clip_norm_l2=1e9))
+        after = adapted.read().arrays
+        adapted.write(stirred(adapted))
+        settings = TrainSettings(lr=0.01, epochs=2, proximal_mu=mu, clip_norm_l2=1e9, keep_moments=True)
+        done = train(adapted, corpus, settings).moments
+        assert done is not None
+        return dict(done.first), {name: after[name] - before[name] for name in after}
+
+    plain, way = moments(0.0)
+    pulled, same_way = moments(3.0)
+    # At the first step there is nothing to be pulled back from; at the second the pull is mu times the way.
+    for name in plain:
+        np.testing.assert_array_equal(way[name], same_way[name])
+    assert_close({name: pulled[name] - plain[name] for name in plain}, {n: 0.1 * 3.0 * w for n, w in way.items()}, 1e-4)
 
 
 def test_moments_need_a_place_and_their_file(tmp_path: Path) -> None:

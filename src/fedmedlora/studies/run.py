@@ -25,6 +25,7 @@ from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
+from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
@@ -82,6 +83,7 @@ def run_study(
         except TrainingError as error:
             watcher.note(f"failed: {error}")
             failed.append(f"{name}: {error}")
+    write_cards(config, out)
     if failed:
         raise TrainingError(
             f"{len(failed)} of {len(cells)} models could not be trained; the others are recorded. {' '.join(failed)} "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from fedmedlora.record import digest_bytes, digest_json, write_atomic
 from fedmedlora.training.batch import Corpus
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate, Validator
 from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, fit, loss_over, validation_batches
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,9 @@ class LoraSiteTrainer:
         TrainingError when the loss is not finite.
         """
         settings = settings_from_scalars(plan.settings)
-        fresh = self.adapted.fresh(plan.seed)
-        own = [name for name in fresh.arrays if name not in state.arrays and settings.trains(name)]
-        kept = self._kept(own, plan) if own and plan.round else {}
-        self.adapted.write(AdapterState({**fresh.arrays, **state.arrays, **kept}, state.spec))
+        missing = [name for name, _ in self.adapted.named_parameters if name not in state.arrays]
+        own = [name for name in missing if settings.trains(name)]
+        self.adapted.write(self._completed(state, own, plan) if missing else state)
         steps = settings.steps(len(self.corpus))
         schedule = Schedule(plan.round * steps, plan.rounds * steps, settings.warmup_fraction)
         seed = f"{plan.seed}/{self.site}/round {plan.round}"
@@ -84,8 +86,17 @@ class LoraSiteTrainer:
             seconds=done.seconds,
         )
 
+    def _completed(self, state: AdapterState, own: Sequence[str], plan: RoundPlan) -> AdapterState:
+        """The adapter that came, with what does not travel: the site's own tensors, and fresh ones."""
+        fresh = self.adapted.fresh(plan.seed).arrays
+        kept = self._kept(own, plan) if own and plan.round else {}
+        return AdapterState({**fresh, **state.arrays, **kept}, state.spec)
+
     def _kept(self, own: Sequence[str], plan: RoundPlan) -> dict[str, np.ndarray]:
-        arrays = _read(self._file("own", plan.round - 1), self.site)
+        arrays = own_tensors(self._file("own", plan.round - 1).parent, self.site, plan.round - 1)
+        if not arrays:
+            _log.warning("site '%s' has kept nothing of earlier rounds: what it does not send begins anew", self.site)
+            return {}
         if sorted(arrays) != sorted(own):
             raise AdapterError(
                 f"site '{self.site}', round {plan.round}: the tensors that it kept are not those that do not travel. "
@@ -123,8 +134,15 @@ def make_validator(adapted: Adapted, corpus: Corpus, settings: TrainSettings) ->
 
 
 def own_tensors(memory: Path, site: str, round_number: int) -> dict[str, np.ndarray]:
-    """What a site trained in a round and did not send, by name. Raises AdapterError when it is missing or damaged."""
-    return _read(_memory_file(memory, "own", site, round_number), site)
+    """What a site trained and did not send, by name: of the last round up to that one in which it did; else empty.
+
+    Raises AdapterError when the file is damaged.
+    """
+    for number in range(round_number, -1, -1):
+        path = _memory_file(memory, "own", site, number)
+        if path.exists():
+            return _read(path, site)
+    return {}
 
 
 def _memory_file(memory: Path, what: str, site: str, round_number: int) -> Path:
