@@ -107,16 +107,24 @@ def report(
             "--out", metavar="FILE", help="The page; by default report.html in the run's folder, or here for several."
         ),
     ] = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option("--tables", metavar="DIR", help="Also write the numbers as CSV, JSON and LaTeX tables here."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report on one or several runs, finished or not: one HTML file that opens without a network."""
     from fedmedlora.report.page import write_report
+    from fedmedlora.report.tables import write_tables
 
     page = write_report(runs, out or (runs[0] / REPORT_FILE if len(runs) == 1 else Path(REPORT_FILE)))
+    written = [] if tables is None else write_tables(runs, tables)
     if as_json:
-        print_json({"report": str(page)})
-    else:
-        typer.echo(f"report: {page}")
+        print_json({"report": str(page), "tables": [str(path) for path in written]})
+        return
+    typer.echo(f"report: {page}")
+    for path in written:
+        typer.echo(f"table: {path}")
 
 
 def _say_what_would_be_run(config: StudyConfig, as_json: bool) -> None:

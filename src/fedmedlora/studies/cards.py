@@ -29,7 +29,7 @@ _METHODS = {
 _LIMITS = (
     "Not a medical device. It was made for research; nobody has validated it for the care of patients.",
     "Scores hold for the test documents named above. Notes of another hospital, language or kind will score lower.",
-    "It misses entities and marks wrong ones, as the scores say. A person must look at what it finds before it is used.",
+    "It misses entities and marks wrong ones, as the scores say. A person must look at what it finds before using it.",
     "A modifier is scored given the right entity. Applied to entities that the model found itself, errors add up.",
 )
 
