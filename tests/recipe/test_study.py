@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_study import ARMS, CELLS, SITES, write_study
+from tiny_study import ARMS, CELLS, EXTERNAL, SITES, write_study
 from transformers import AutoModelForCausalLM
 
 from fedmedlora.cli.main import main
@@ -78,7 +78,12 @@ def test_every_model_is_scored_on_every_site_and_recorded_once(done: Path) -> No
     records = lines(done / "records.jsonl")
     scores = [line for line in records if line["kind"] == "score"]
     arms = [line for line in records if line["kind"] == "arm"]
-    assert (len(scores), len(arms)) == (CELLS * len(SITES), CELLS)
+    # FedSA-LoRA's models are their sites' own, so none of them is tested elsewhere.
+    assert (len(scores), len(arms)) == (CELLS * (len(SITES) + 1) - 1, CELLS)
+    for line in scores:
+        assert line["setting"] == ("external" if line["test_site"] == EXTERNAL else "in-domain")
+        assert line["trained_on"] != EXTERNAL
+    assert not [line for line in scores if (line["arm"], line["test_site"]) == ("fedsa-lora", EXTERNAL)]
     assert all(set(line) == SCORE_FIELDS for line in scores)
     assert all(set(line) == ARM_FIELDS for line in arms)
     assert {line["arm"] for line in arms} == set(ARMS)

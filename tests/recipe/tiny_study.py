@@ -27,6 +27,11 @@ name = "pharmacy"
 synthetic = { profile = "pharmacy-review", train = 2, dev = 1, test = 2 }
 labels = ["drug", "dosage", "frequency"]
 
+[[sites]]
+name = "elsewhere"
+synthetic = { profile = "cardiology-ward", train = 1, dev = 1, test = 1 }
+external = true
+
 [training]
 lr = 1e-2
 epochs_per_round = 2
@@ -43,6 +48,7 @@ bootstrap_resamples = 20
 """
 
 SITES = ("triage", "pharmacy")
+EXTERNAL = "elsewhere"
 ARMS = (
     "zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora",
 )  # fmt: skip

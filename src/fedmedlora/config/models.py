@@ -16,7 +16,7 @@ TaskName: TypeAlias = Literal["ner", "re"]
 ArmName: TypeAlias = Literal[
     "zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora"
 ]
-SettingName: TypeAlias = Literal["in-domain"]
+SettingName: TypeAlias = Literal["in-domain", "external"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
@@ -121,6 +121,9 @@ class SiteConfig(_Checked):
         default=None, description="labels annotated here; none: the recipe's, else all"
     )
     synthetic: SyntheticNotes | None = Field(default=None, description="generate this site's notes")
+    external: _Switch = Field(
+        default=False, description="tested on and nothing else; without a split, all its notes are test notes"
+    )
     max_test_documents: _Count | None = Field(default=None, description="test documents; none: the evaluation's")
     dev_documents: _Count | None = Field(default=None, description="dev documents; none: the evaluation's")
 
@@ -222,7 +225,11 @@ class StudyConfig(_Checked):
         min_length=1,
         description="ways to train that are compared",
     )
-    settings: tuple[SettingName, ...] = Field(default=("in-domain",), min_length=1, description="where arms are tested")
+    settings: tuple[SettingName, ...] = Field(
+        default=("in-domain", "external"),
+        min_length=1,
+        description="where arms are tested; 'external': on sites that are",
+    )
     rounds: _Count = Field(default=3, description="federated rounds")
     seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1, description="one whole repetition each")
     training: TrainingConfig = TrainingConfig()
@@ -243,6 +250,17 @@ class StudyConfig(_Checked):
             if twice:
                 raise ValueError(f"'{key}' names {twice[0]} twice: once is enough")
         return self
+
+    @model_validator(mode="after")
+    def _someone_trains(self) -> Self:
+        if all(site.external for site in self.sites):
+            raise ValueError("every site is external: nobody is left to train. Set external = false for one")
+        return self
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the sites that train."""
+        return tuple(site.name for site in self.sites if not site.external)
 
     def site(self, name: str) -> SiteConfig:
         """The site of that name. Raises KeyError."""

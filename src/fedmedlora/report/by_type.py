@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fedmedlora.report.elements import Markup, fold, grouped_table, head, join, number, paragraph, words
 from fedmedlora.report.numbers import Spread, decimal, whole
-from fedmedlora.report.progress import arm_label, arms_run, sites_of
+from fedmedlora.report.progress import arm_label, arms_run, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import NOT_SUPPORTED, TASK_NAMES, own_scores
 from fedmedlora.scoring import MODES, Count, Mode, Task
@@ -82,5 +82,5 @@ def _mean(spread: Spread) -> str:
 
 def types_section(run: Run, setting: str) -> list[Markup]:
     """Per-type tables by site and task."""
-    parts = [type_table(run, setting, site, task) for site in sites_of(run) for task in run.tasks]
+    parts = [type_table(run, setting, site, task) for site in tested_sites(run, setting) for task in run.tasks]
     return [part for part in parts if part] or [paragraph("— No score by type is recorded yet.")]

@@ -154,6 +154,7 @@ def _site(fields: Fields) -> Site:
     return Site(
         name=fields.text("name"),
         synthetic=fields.flag("synthetic"),
+        external=fields.flag("external"),
         recipe=fields.text_or_none("recipe"),
         labels=fields.texts("labels"),
         parts={name: _part(part) for name, part in fields.table("parts").tables()},

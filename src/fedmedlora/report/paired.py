@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from fedmedlora.report.elements import Markup, head, missing, number, paragraph, table, words
 from fedmedlora.report.numbers import decimal, signed, whole
-from fedmedlora.report.progress import arm_label, sites_of
+from fedmedlora.report.progress import arm_label, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.scoring import Permutation, Tally, Task, holm, paired_permutation
@@ -49,7 +49,7 @@ def paired_tests(run: Run, setting: str) -> tuple[PairedTest, ...]:
     tests = [
         test
         for task in run.tasks
-        for site in sites_of(run)
+        for site in tested_sites(run, setting)
         for arm, against in COMPARED
         if (test := _test(run, setting, task, site, arm, against)) is not None
     ]
@@ -122,9 +122,8 @@ def _test(run: Run, setting: str, task: Task, site: str, arm: str, against: str)
 
 
 def _tallies(scores: list[Score], task: Task, site: str) -> Mapping[int, tuple[Tally, ...]]:
-    """By seed. An arm that needs no seed (zero-shot) is never compared here."""
-    return {
-        score.seed: score.tallies[task, "strict"]
-        for score in scores
-        if score.test_site == site and score.tallies.get((task, "strict"))
-    }
+    """By seed; nothing for an arm that has several models there: single-site, on an external site."""
+    here = [score for score in scores if score.test_site == site and score.tallies.get((task, "strict"))]
+    if len({score.trained_on for score in here}) > 1:
+        return {}
+    return {score.seed: score.tallies[task, "strict"] for score in here}

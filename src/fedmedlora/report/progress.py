@@ -20,6 +20,8 @@ ARMS = {
     "ffa-lora": "FFA-LoRA",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
+EXTERNAL = "external"
+PERSONAL = ("fedsa-lora",)
 FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
 
 
@@ -55,9 +57,15 @@ def sites_of(run: Run) -> tuple[str, ...]:
     return tuple(names)
 
 
+def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
+    """Names of the sites that belong to a setting: external ones, or the others."""
+    external = {site.name for site in run.info.sites if site.external}
+    return tuple(site for site in sites_of(run) if (site in external) == (setting == EXTERNAL))
+
+
 def settings_of(run: Run) -> tuple[str, ...]:
-    """Settings in the study's order, then any other that was recorded; in-domain when there is none."""
-    planned = dict.fromkeys(run.plan.settings if run.plan else ())
+    """Settings in the study's order that have a site, then others that were recorded; in-domain when there is none."""
+    planned = dict.fromkeys(one for one in (run.plan.settings if run.plan else ()) if tested_sites(run, one))
     return tuple(planned | dict.fromkeys(sorted({score.setting for score in run.scores}))) or ("in-domain",)
 
 
@@ -76,6 +84,8 @@ def documents_in(run: Run, site: str, part: str) -> int | None:
 
 def why_missing(run: Run, arm: str, test_site: str) -> str:
     """Why there is no score of this arm on this site."""
+    if arm in PERSONAL and test_site in tested_sites(run, EXTERNAL):
+        return "its sites' models are their own"
     if run.plan is not None and arm not in run.plan.arms:
         return "not in this study"
     if documents_in(run, test_site, "test") == 0:
@@ -121,9 +131,11 @@ def progress(run: Run) -> Progress:
 
 
 def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
-    tested = [site for site in plan.sites if documents_in(run, site, "test") != 0]
-    for setting in plan.settings or ("in-domain",):
+    for setting in settings_of(run):
+        tested = [site for site in tested_sites(run, setting) if documents_in(run, site, "test") != 0]
         for arm in plan.arms:
+            if setting == EXTERNAL and arm in PERSONAL:
+                continue
             seeds: tuple[int | None, ...] = (None,) if arm == "zero-shot" else plan.seeds
             for seed in seeds:
                 for trained_on in _models(plan, run, arm):

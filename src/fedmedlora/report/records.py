@@ -26,10 +26,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site of the study. dropped: reason → number of annotations or documents left out while reading."""
+    """One site of the study. external: nobody trained on it.
+
+    dropped: reason → number of annotations or documents left out while reading.
+    """
 
     name: str
     synthetic: bool
+    external: bool
     recipe: str | None
     labels: tuple[str, ...]
     parts: Mapping[str, Part]

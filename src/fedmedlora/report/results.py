@@ -19,12 +19,13 @@ from fedmedlora.report.elements import (
 )
 from fedmedlora.report.numbers import DASH, Spread, between, decimal, several, whole
 from fedmedlora.report.progress import (
+    EXTERNAL,
     arm_label,
     arms_of,
     arms_run,
     model_label,
     seeds_of,
-    sites_of,
+    tested_sites,
     why_missing,
 )
 from fedmedlora.report.records import Run, Score
@@ -48,12 +49,12 @@ class Row(NamedTuple):
 
 
 def own_scores(run: Run, setting: str, arm: str) -> list[Score]:
-    """An arm's scores; of the arm single-site, every site's model on its own site's test only."""
+    """An arm's scores; of the arm single-site, every site's model on its own site's test only, or on external ones."""
     return [
         score
         for score in run.scores
         if (score.setting, score.arm) == (setting, arm)
-        and (arm != "single-site" or score.trained_on == score.test_site)
+        and (arm != "single-site" or setting == EXTERNAL or score.trained_on == score.test_site)
     ]
 
 
@@ -61,24 +62,27 @@ def main_table(run: Run, setting: str, task: Task) -> Markup:
     """Arms × test sites."""
     rows = []
     for arm in arms_of(run):
-        note = "each site's own model" if arm == "single-site" else ""
-        why = {site: why_missing(run, arm, site) for site in sites_of(run)}
+        own = "each site's own model" if setting != EXTERNAL else "mean over the sites' models"
+        note = own if arm == "single-site" else ""
+        why = {site: why_missing(run, arm, site) for site in tested_sites(run, setting)}
         rows.append(Row(arm_label(arm), note, own_scores(run, setting, arm), why))
     caption = f"{TASK_NAMES[task]}: F1 by arm and test site, {setting}. {_reading(run)}"
-    return score_table(run, caption, "Arm", rows, task)
+    return score_table(run, setting, caption, "Arm", rows, task)
 
 
 def matrix_table(run: Run, setting: str, task: Task) -> Markup:
     """Single-site models by the site they were trained on × test sites."""
     scores = [score for score in run.scores if (score.setting, score.arm) == (setting, "single-site")]
-    why = {site: why_missing(run, "single-site", site) for site in sites_of(run)}
-    trained = dict.fromkeys(sites_of(run)) | dict.fromkeys(sorted({score.trained_on for score in scores}))
+    why = {site: why_missing(run, "single-site", site) for site in tested_sites(run, setting)}
+    trained = dict.fromkeys(tested_sites(run, "in-domain")) | dict.fromkeys(
+        sorted({score.trained_on for score in scores})
+    )
     rows = [Row(site, "", [one for one in scores if one.trained_on == site], why, own=site) for site in trained]
     caption = (
         f"{TASK_NAMES[task]}: each single site's model (rows) on every site's test notes (columns), {setting}. "
         f"“own site” marks the site that the model was trained on. {_reading(run)}"
     )
-    return score_table(run, caption, "Trained on", rows, task)
+    return score_table(run, setting, caption, "Trained on", rows, task)
 
 
 def _reading(run: Run) -> str:
@@ -87,9 +91,9 @@ def _reading(run: Run) -> str:
     return "Under each F1 its 95 % interval, by resampling documents."
 
 
-def score_table(run: Run, caption: str, corner: str, rows: Sequence[Row], task: Task) -> Markup:
+def score_table(run: Run, setting: str, caption: str, corner: str, rows: Sequence[Row], task: Task) -> Markup:
     """F1 strict and lenient for every row and test site, with n in the head."""
-    sites = sites_of(run)
+    sites = tested_sites(run, setting)
     if not sites:
         return paragraph("— No site is recorded.")
     heads = [
@@ -120,7 +124,8 @@ def f1_cell(scores: Sequence[Score], task: Task, mode: Mode, why: str, own: bool
     if len(scores) == 1:
         return number(join([decimal(spread.mean), small(_interval(scores[0], task, mode)), *note]))
     all_defined = spread.defined == spread.total
-    seeds = several(spread.total, "seed") if all_defined else f"{spread.defined} of {spread.total} seeds"
+    unit = "seed" if len({score.trained_on for score in scores}) == 1 else "model"
+    seeds = several(spread.total, unit) if all_defined else f"{spread.defined} of {spread.total} {unit}s"
     under = [small(between(spread.low, spread.high)), small(seeds)]
     return number(join([decimal(spread.mean), *under, *note]))
 
@@ -159,10 +164,10 @@ def seeds_table(run: Run, setting: str, task: Task) -> Markup:
         for trained_on in dict.fromkeys(score.trained_on for score in of_arm):
             for seed in sorted({score.seed for score in of_arm}):
                 here = [one for one in of_arm if (one.trained_on, one.seed) == (trained_on, seed)]
-                why = {site: why_missing(run, arm, site) for site in sites_of(run)}
+                why = {site: why_missing(run, arm, site) for site in tested_sites(run, setting)}
                 rows.append(Row(model_label(arm, trained_on), f"seed {seed}", here, why))
     caption = f"{TASK_NAMES[task]}: F1 of every seed, {setting}. Under each F1 its 95 % interval."
-    return fold(f"{TASK_NAMES[task]}: every seed", score_table(run, caption, "Model", rows, task))
+    return fold(f"{TASK_NAMES[task]}: every seed", score_table(run, setting, caption, "Model", rows, task))
 
 
 def results_section(run: Run, setting: str) -> list[Markup]:

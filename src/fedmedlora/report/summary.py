@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fedmedlora.report.elements import Markup, bullets, element, paragraph
 from fedmedlora.report.numbers import Spread, decimal, listed, several, size
 from fedmedlora.report.paired import COMPARED, PairedTest, Verdict, found_verdict
-from fedmedlora.report.progress import FEDERATED, arm_label, sites_of
+from fedmedlora.report.progress import FEDERATED, arm_label, tested_sites
 from fedmedlora.report.records import ArmCost, Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.scoring import Task
@@ -97,7 +97,7 @@ def _verdicts(
 def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estimate]]:
     """Site → arm → estimate, where there is one."""
     found: dict[str, dict[str, Estimate]] = {}
-    for site in sites_of(run):
+    for site in tested_sites(run, setting):
         for arm in ("zero-shot", "single-site", "centralised", *FEDERATED):
             value = estimate([one for one in own_scores(run, setting, arm) if one.test_site == site], task)
             if value is not None:

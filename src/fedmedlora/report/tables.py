@@ -13,7 +13,7 @@ from fedmedlora.record import write_atomic
 from fedmedlora.report.load import load_run
 from fedmedlora.report.numbers import Spread, decimal
 from fedmedlora.report.paired import found_verdict, paired_tests
-from fedmedlora.report.progress import arm_label, arms_run, settings_of, sites_of
+from fedmedlora.report.progress import arm_label, arms_run, settings_of, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.scoring import MODES, Task
@@ -108,7 +108,7 @@ def latex_tables(runs: Iterable[Run]) -> list[str]:
 
 
 def _latex(run: Run, setting: str, task: Task) -> str:
-    sites = sites_of(run)
+    sites = tested_sites(run, setting)
     heads = " & ".join(rf"\multicolumn{{2}}{{c}}{{{_escaped(site)}}}" for site in sites)
     lines = [
         r"\begin{table}",

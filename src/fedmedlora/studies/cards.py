@@ -48,7 +48,7 @@ def write_cards(config: StudyConfig, out: Path) -> list[Path]:
         scores = [line for line in own if line["kind"] == "score"]
         if trained is None:
             continue
-        folders = {site["name"]: f"{cell.folder}/{site['name']}" for site in info["sites"]} if cell.personal else {}
+        folders = {site: f"{cell.folder}/{site}" for site in config.members} if cell.personal else {}
         for site, folder in folders.items() or ((None, cell.folder),):
             tested = [line for line in scores if site in (None, line["test_site"])]
             path = out / "adapters" / folder / CARD_FILE
@@ -166,7 +166,8 @@ def _scores(config: StudyConfig, scores: Sequence[Mapping[str, Any]]) -> list[st
     for line in scores:
         for task in config.tasks:
             cells = [_f1(line, task, mode) for mode in ("strict", "lenient")]
-            rows.append((str(line["test_site"]), _TASKS[task], *cells, f"{line['documents']:,}"))
+            site = str(line["test_site"]) + (" (external)" if line["setting"] == "external" else "")
+            rows.append((site, _TASKS[task], *cells, f"{line['documents']:,}"))
     if not rows:
         return ["It has not been tested in this run."]
     heads = ("Test site", "Task", "Strict F1", "Lenient F1", "Documents")

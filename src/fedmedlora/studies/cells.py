@@ -11,6 +11,7 @@ from fedmedlora.config.models import (
     FederationConfig,
     PlusConfig,
     ProxConfig,
+    SettingName,
     StudyConfig,
     TrainingConfig,
     WirePrecision,
@@ -53,6 +54,15 @@ class Cell:
         """Whether adapters travel between sites."""
         return self.arm not in ("zero-shot", "single-site", "centralised")
 
+    def tests(self, config: StudyConfig) -> dict[str, SettingName]:
+        """The sites that the cell is tested on, each with its setting. What a site kept is of no use elsewhere."""
+        found: dict[str, SettingName] = {
+            site.name: "external" if site.external else "in-domain"
+            for site in config.sites
+            if not (self.personal and site.external)
+        }
+        return {site: setting for site, setting in found.items() if setting in config.settings}
+
     @property
     def personal(self) -> bool:
         """Whether every site ends with a model of its own, part of which it never sent."""
@@ -61,7 +71,7 @@ class Cell:
 
 def study_cells(config: StudyConfig) -> list[Cell]:
     """Every cell, in the order in which it is run: seed by seed, arms as the study lists them."""
-    names = tuple(site.name for site in config.sites)
+    names = config.members
     return [cell for seed in config.seeds for arm in config.arms for cell in _arm_cells(arm, seed, names)]
 
 
@@ -126,7 +136,7 @@ def describe_cells(config: StudyConfig) -> list[str]:
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
             what += f", adapters sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
-        lines.append(f"{what}, tested on {_listed([site.name for site in config.sites])}")
+        lines.append(f"{what}, tested on {_listed(list(cell.tests(config)))}")
     return lines
 
 

@@ -27,8 +27,8 @@ from fedmedlora.training.examples import MARKED_SHARE, make_examples
 class Resident:
     """Loaded once for a whole study.
 
-    examples: by site, encoded training examples. validation: the coordinator's set for Fed-MedLoRA+, from dev parts
-    alone. dropped: what encoding could not hold, by site.
+    examples: by site that trains, encoded training examples. validation: the coordinator's set for Fed-MedLoRA+, from
+    dev parts alone. dropped: what encoding could not hold, by site.
     """
 
     config: StudyConfig
@@ -69,7 +69,8 @@ def load_resident(config: StudyConfig) -> Resident:
     adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
     encoder = Encoder(base.tokenizer, labels, "brief", usable_tokens(base, training.max_tokens))
     examples, dropped = {}, {}
-    for name, site in notes.items():
+    for name in config.members:
+        site = notes[name]
         encoded = make_examples(
             site.parts["train"],
             encoder,
@@ -98,6 +99,7 @@ def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], en
     found = {
         name: make_examples(site.parts["dev"], encoder, config.tasks, max_per_task=most, seed=f"validation/{name}")
         for name, site in notes.items()
+        if site.parts["dev"]
     }
     if not any(encoded.examples for encoded in found.values()):
         raise CorpusError(
@@ -146,9 +148,10 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
     for part, documents in site.parts.items():
         looked_at = len(documents) if part == "train" else len(resident.documents(name, part))
         parts[part] = {"documents": len(documents), "used": looked_at, "digest": site.digest(part)}
-    parts["train"]["examples"] = _by_task(resident.examples[name])
-    parts["train"]["target_tokens"] = sum(len(example.completion) for example in resident.examples[name])
-    dropped = {**site.dropped, **{f"training: {why}": count for why, count in resident.dropped[name].items()}}
+    examples = resident.examples.get(name, ())
+    parts["train"]["examples"] = _by_task(examples)
+    parts["train"]["target_tokens"] = sum(len(example.completion) for example in examples)
+    dropped = {**site.dropped, **{f"training: {why}": count for why, count in resident.dropped.get(name, {}).items()}}
     judged = resident.validation_by_site.get(name)
     if judged is not None:
         parts["dev"]["validation_examples"] = _by_task(judged.examples)
@@ -156,6 +159,7 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
     return {
         "name": name,
         "synthetic": config.synthetic is not None,
+        "external": config.external,
         "recipe": config.recipe,
         "labels": list(site.labels or resident.labels.names),
         "parts": parts,

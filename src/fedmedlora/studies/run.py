@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
-from fedmedlora.config.models import StudyConfig
+from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError, TrainingError
@@ -35,7 +35,7 @@ from fedmedlora.training.loop import Progress, TrainSettings
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
 
 STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
-SETTING = "in-domain"
+TRAINING_SETTING: SettingName = "in-domain"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
     records = list(read_json_lines(run.out / RECORDS_FILE))
     arm = next((line for line in records if line["kind"] == "arm" and _key(line) == cell.key), None)
     tested = {line["test_site"] for line in records if line["kind"] == "score" and _key(line) == cell.key}
-    if arm is not None and tested >= set(run.resident.sites):
+    to_test = cell.tests(run.config)
+    if arm is not None and tested >= to_test.keys():
         return
     if cell.members:
         result = _train(run, cell)
@@ -138,9 +139,9 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
     else:
         result, state = None, run.resident.adapted.fresh(cell.seed)
     states = _final_states(run, cell, state)
-    for site in run.resident.sites:
+    for site, setting in to_test.items():
         if site not in tested:
-            _test(run, cell, states[site], site)
+            _test(run, cell, states[site], site, setting)
     if arm is None:
         append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state, result))
 
@@ -151,7 +152,7 @@ def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, A
     if not cell.personal:
         save_state(state, folder, run.config.base)
         return dict.fromkeys(run.resident.sites, state)
-    states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.resident.sites}
+    states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.config.members}
     for site, own in states.items():
         save_state(own, folder / site, run.config.base)
     return states
@@ -231,7 +232,7 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
     if state is None:
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
     scores: dict[str, object] = {}
-    for name in run.resident.sites:
+    for name in run.config.members:
         documents = run.resident.documents(name, "dev")
         if documents:
             run.resident.adapted.write(_at_site(run, cell, round_number, state, name))
@@ -243,7 +244,7 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
     return json.loads(json.dumps(scores))  # type: ignore[no-any-return]
 
 
-def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str) -> None:
+def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str, setting: SettingName) -> None:
     """Decode and score one site's test documents, and record it."""
     resident, evaluation = run.resident, run.config.evaluation
     resident.adapted.write(state)
@@ -259,7 +260,7 @@ def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str) -> None:
             on_answered=lambda count: run.watcher.advance(count),
         )
     line: dict[str, object] = {
-        **_head("score", cell),
+        **_head("score", cell, setting),
         "test_site": site,
         "documents": done.documents,
         "scores": done.to_json(),
@@ -311,7 +312,7 @@ def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: Federation
     sites = [site for record in history for site in record.sites]
     messages = 2 * sum(1 for site in sites if site.outcome != "absent")
     return {
-        **_head("arm", cell),
+        **_head("arm", cell, TRAINING_SETTING),
         "seconds": round(sum(record.seconds for record in history), 3),
         "validation_seconds": round(sum(record.validation_seconds for record in history), 3),
         "target_tokens": sum(site.trained_tokens for site in sites),
@@ -324,8 +325,8 @@ def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: Federation
     }
 
 
-def _head(kind: str, cell: Cell) -> dict[str, object]:
-    return {"kind": kind, "setting": SETTING, "arm": cell.arm, "seed": cell.seed, "trained_on": cell.trained_on}
+def _head(kind: str, cell: Cell, setting: SettingName) -> dict[str, object]:
+    return {"kind": kind, "setting": setting, "arm": cell.arm, "seed": cell.seed, "trained_on": cell.trained_on}
 
 
 def _key(line: Mapping[str, object]) -> tuple[object, object, object]:

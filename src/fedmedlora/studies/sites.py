@@ -61,11 +61,13 @@ def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
     parts = _generated(site) if site.synthetic is not None else _read_parts(site, config, dropped)
     if site.labels is not None:
         parts = {part: [_narrow(document, site.labels, dropped) for document in held] for part, held in parts.items()}
+    if site.external:
+        parts = {"train": [], "dev": [], "test": parts["test"]}
     for part, held in parts.items():
-        if not held and part != "dev":
+        if not held and part != "dev" and not (site.external and part == "train"):
             raise CorpusError(f"site '{site.name}': the {part} part has no document. Check its path and split.")
         validate_labels(held, labels)
-    if not any(document.entities for document in parts["train"]):
+    if not site.external and not any(document.entities for document in parts["train"]):
         raise CorpusError(
             f"site '{site.name}': none of its {len(parts['train'])} training documents is annotated with a "
             "label of the study. Training on them would teach to mark nothing. Give it annotated notes."
@@ -96,6 +98,8 @@ def _read_parts(site: SiteConfig, config: StudyConfig, dropped: Counter[str]) ->
         check_patients([document for held in parts.values() for document in held], ids)
         return parts
     documents = _read(site, site.path, dropped)
+    if site.external and site.split is None:
+        return {"train": [], "dev": [], "test": documents}
     if isinstance(site.split, FileSplit):
         split = load_split_file(site.split.path, site.split.key)
     else:
