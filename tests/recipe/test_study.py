@@ -174,7 +174,7 @@ def test_extract_finds_what_the_study_found(
     done: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = load_study(study)
-    (triage, _) = load_sites(config, CLINICAL)
+    triage = load_sites(config, CLINICAL)[0]
     write_documents(triage.parts["test"], tmp_path / "notes.jsonl", "jsonl")
     command = ["extract", "--model", str(done / "adapters/zero-shot/0"), str(tmp_path / "notes.jsonl")]
     assert main([*command, "--out", str(tmp_path / "found.jsonl"), "--json"]) == 0

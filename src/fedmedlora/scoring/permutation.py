@@ -62,13 +62,15 @@ def paired_permutation(
         raise ConfigError(f"exchanges is {exchanges}: expected at least 1 (10,000 is usual).")
     ids = _same_documents(first, second)
     runs = len(first[ids[0]]) if ids else 0
+    if not runs:
+        return Permutation(None, None, len(ids), exchanges)
     # [documents, runs, 2] of each system; what an exchange moves is their difference.
     ours, theirs = (
         np.asarray([found[name] for name in ids], dtype=np.float64).reshape(len(ids), runs, 2)
         for found in (first, second)
     )
     observed = _difference(ours.sum(axis=0)[None], theirs.sum(axis=0)[None])
-    if not runs or not math.isfinite(float(observed[0])):
+    if not math.isfinite(float(observed[0])):
         return Permutation(None, None, len(ids), exchanges)
     moved = (theirs - ours).reshape(len(ids), 2 * runs)
     generator = np.random.default_rng(seed)
