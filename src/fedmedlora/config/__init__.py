@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedmedlora.config.models import (
     BUNDLED,
+    ApiConfig,
     ArmName,
     EvaluationConfig,
     FederationConfig,
@@ -26,6 +27,7 @@ from fedmedlora.config.study_file import load_study, study_table, study_toml
 
 __all__ = [
     "BUNDLED",
+    "ApiConfig",
     "ArmName",
     "EvaluationConfig",
     "FederationConfig",

@@ -14,7 +14,15 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 TaskName: TypeAlias = Literal["ner", "re"]
 ArmName: TypeAlias = Literal[
-    "zero-shot", "single-site", "centralised", "fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora"
+    "zero-shot",
+    "single-site",
+    "centralised",
+    "fedmedlora",
+    "fedmedlora-plus",
+    "fedprox",
+    "fedsa-lora",
+    "ffa-lora",
+    "api",
 ]
 SettingName: TypeAlias = Literal["in-domain", "external"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
@@ -187,6 +195,28 @@ class ProxConfig(_Checked):
     mu: _Positive = Field(default=0.01, description="strength of the pull towards the round's global adapter")
 
 
+class ApiConfig(_Checked):
+    """The arm api: a chat model behind an OpenAI-compatible endpoint, zero-shot or with worked examples."""
+
+    base_url: str = Field(
+        default="https://api.openai.com/v1", pattern="^https?://", description="what stands before /chat/completions"
+    )
+    model: str | None = Field(default=None, min_length=1, description="the model's name at that endpoint")
+    key_variable: str = Field(
+        default="OPENAI_API_KEY", description="environment variable that holds the key; empty: the server wants none"
+    )
+    shots: _CountOrZero = Field(default=0, description="worked examples of each task, from training notes")
+    concurrency: _Count = Field(default=4, description="questions under way at once")
+    timeout_s: _Positive = Field(default=120.0, description="seconds of one attempt")
+    attempts: _Count = Field(default=6, description="attempts at a question before the study ends")
+    max_tokens: _Count = Field(default=2048, description="tokens of an answer")
+    price_in: _NotNegative | None = Field(default=None, description="per million tokens asked; none: no cost is noted")
+    price_out: _NotNegative | None = Field(default=None, description="per million tokens answered")
+    allow_credentialed: _Switch = Field(
+        default=False, description="send notes whose meta.credentialed is true; only where their agreement permits it"
+    )
+
+
 class FederationConfig(_Checked):
     """How adapters travel between sites and coordinator, in the arms that average."""
 
@@ -235,6 +265,7 @@ class StudyConfig(_Checked):
     training: TrainingConfig = TrainingConfig()
     plus: PlusConfig = PlusConfig()
     fedprox: ProxConfig = ProxConfig()
+    api: ApiConfig = ApiConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     threads: _Count | None = Field(default=None, description="processor threads; none: all")
@@ -249,6 +280,12 @@ class StudyConfig(_Checked):
             twice = _repeated([str(value) for value in values])
             if twice:
                 raise ValueError(f"'{key}' names {twice[0]} twice: once is enough")
+        return self
+
+    @model_validator(mode="after")
+    def _api_is_named(self) -> Self:
+        if "api" in self.arms and self.api.model is None:
+            raise ValueError("the arm 'api' needs api.model, the name of the model at api.base_url")
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ ARMS = {
     "fedprox": "FedProx",
     "fedsa-lora": "FedSA-LoRA",
     "ffa-lora": "FFA-LoRA",
+    "api": "API model",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
 EXTERNAL = "external"

@@ -46,7 +46,7 @@ def write_cards(config: StudyConfig, out: Path) -> list[Path]:
         own = [line for line in lines if (line["arm"], line["seed"], line["trained_on"]) == cell.key]
         trained = next((line for line in own if line["kind"] == "arm"), None)
         scores = [line for line in own if line["kind"] == "score"]
-        if trained is None:
+        if trained is None or cell.arm == "api":
             continue
         folders = {site: f"{cell.folder}/{site}" for site in config.members} if cell.personal else {}
         for site, folder in folders.items() or ((None, cell.folder),):

@@ -52,7 +52,7 @@ class Cell:
     @property
     def federated(self) -> bool:
         """Whether adapters travel between sites."""
-        return self.arm not in ("zero-shot", "single-site", "centralised")
+        return self.arm not in ("zero-shot", "single-site", "centralised", "api")
 
     def tests(self, config: StudyConfig) -> dict[str, SettingName]:
         """The sites that the cell is tested on, each with its setting. What a site kept is of no use elsewhere."""
@@ -76,7 +76,7 @@ def study_cells(config: StudyConfig) -> list[Cell]:
 
 
 def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
-    if arm == "zero-shot":
+    if arm in ("zero-shot", "api"):
         return [Cell(arm, seed, NOTHING, ())]
     if arm == "single-site":
         return [Cell(arm, seed, name, ((name, (name,)),)) for name in names]

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import TypeAlias
 
 from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.formats import write_documents
+from fedmedlora.inference.api_answers import ApiAnswers
 from fedmedlora.inference.decode import Decoder
 from fedmedlora.inference.predict import predict_entities, predict_modifiers
 from fedmedlora.markup.encode import Encoder, Task
@@ -17,6 +19,7 @@ from fedmedlora.scoring.counts import MODES
 from fedmedlora.scoring.score import Scores, score_documents
 
 OnAnswered = Callable[[int], None]
+Answering: TypeAlias = Decoder | ApiAnswers
 
 
 @dataclass(frozen=True)
@@ -70,28 +73,28 @@ class Evaluation:
 def evaluate(
     documents: Sequence[Document],
     encoder: Encoder,
-    decoder: Decoder,
+    answers: Answering,
     tasks: Sequence[Task],
     *,
     predictions: Path | None = None,
     on_answered: OnAnswered | None = None,
 ) -> Evaluation:
-    """Decode and score documents with the adapter that is in the model.
+    """Answer and score documents: with the decoder, by the adapter that is in the model.
 
     predictions: a path without suffix; `.ner.jsonl` and `.re.jsonl` are written there. Those files hold note text, as
     every canonical record does: they stay at the site.
     """
-    started, passes, tokens = monotonic(), decoder.passes, decoder.tokens
+    started, passes, tokens = monotonic(), answers.passes, answers.tokens
     scores: dict[Task, Scores] = {}
     dropped: dict[str, int] = {}
     for task in tasks:
         predict = predict_entities if task == "ner" else predict_modifiers
-        predicted = predict(documents, encoder, decoder, on_answered)
+        predicted = predict(documents, encoder, answers, on_answered)
         scores[task] = score_documents(documents, predicted.documents, encoder.labels)
         dropped.update(predicted.dropped)
         dropped.update({f"{task}, not scored: {why}": count for why, count in scores[task].dropped.items()})
         if predictions is not None:
             write_documents(predicted.documents, predictions.with_name(f"{predictions.name}.{task}.jsonl"), "jsonl")
     return Evaluation(
-        scores, len(documents), decoder.passes - passes, decoder.tokens - tokens, monotonic() - started, dropped
+        scores, len(documents), answers.passes - passes, answers.tokens - tokens, monotonic() - started, dropped
     )

@@ -25,9 +25,10 @@ from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
+from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
-from fedmedlora.studies.evaluate import evaluate
+from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
@@ -68,6 +69,7 @@ def run_study(
         cell_rule(cell, config.plus)
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
     resident = load_resident(config)
+    check_api(resident)
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
@@ -132,6 +134,13 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
     to_test = cell.tests(run.config)
     if arm is not None and tested >= to_test.keys():
         return
+    if cell.arm == "api":
+        with ask_model(run.resident, run.out) as answers:
+            for site, setting in to_test.items():
+                if site not in tested:
+                    _test(run, cell, answers, None, site, setting)
+        append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, None, None))
+        return
     if cell.members:
         result = _train(run, cell)
         state = result.state
@@ -141,9 +150,10 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
     states = _final_states(run, cell, state)
     for site, setting in to_test.items():
         if site not in tested:
-            _test(run, cell, states[site], site, setting)
+            run.resident.adapted.write(states[site])
+            _test(run, cell, run.resident.decoder, states[site].digest, site, setting)
     if arm is None:
-        append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state, result))
+        append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state.digest, result))
 
 
 def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, AdapterState]:
@@ -244,17 +254,16 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
     return json.loads(json.dumps(scores))  # type: ignore[no-any-return]
 
 
-def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str, setting: SettingName) -> None:
-    """Decode and score one site's test documents, and record it."""
+def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, site: str, setting: SettingName) -> None:
+    """Have one site's test documents answered, score and record them. digest: of the adapter that answers."""
     resident, evaluation = run.resident, run.config.evaluation
-    resident.adapted.write(state)
     documents = resident.documents(site, "test")
     run.watcher.begin(f"testing on {site}", 0)
     with autocast(run.config.training.bf16):
         done = evaluate(
             documents,
             resident.encoder,
-            resident.decoder,
+            answers,
             run.config.tasks,
             predictions=run.out / "predictions" / cell.folder / site,
             on_answered=lambda count: run.watcher.advance(count),
@@ -268,7 +277,7 @@ def _test(run: StudyRun, cell: Cell, state: AdapterState, site: str, setting: Se
         "tallies": done.tallies(),
         "decode": {"passes": done.passes, "tokens": done.tokens, "seconds": round(done.seconds, 3)},
         "dropped": done.dropped,
-        "adapter_digest": state.digest,
+        "adapter_digest": digest,
     }
     append_json_line(run.out / RECORDS_FILE, line)
 
@@ -307,7 +316,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
         append_json_line(run.out / ROUNDS_FILE, line)
 
 
-def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: FederationResult | None) -> dict[str, object]:
+def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationResult | None) -> dict[str, object]:
     history = result.history if result is not None else ()
     sites = [site for record in history for site in record.sites]
     messages = 2 * sum(1 for site in sites if site.outcome != "absent")
@@ -321,7 +330,7 @@ def _arm_line(run: StudyRun, cell: Cell, state: AdapterState, result: Federation
         "bytes_sent": result.bytes_sent if result is not None and cell.federated else None,
         "bytes_received": result.bytes_received if result is not None and cell.federated else None,
         "full_model_bytes": messages * base_bytes(run.resident.adapted) if cell.federated else None,
-        "adapter_digest": state.digest,
+        "adapter_digest": digest,
     }
 
 

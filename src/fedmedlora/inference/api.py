@@ -1,0 +1,311 @@
+"""A chat model behind an OpenAI-compatible endpoint: asked in parallel, retried, cached, its cost written down.
+
+Any server that knows `POST {base_url}/chat/completions` will do: OpenAI's, a vLLM or llama.cpp of one's own. An answer
+is kept on disk under the digest of all that was asked, so that a run which is cut off goes on where it was and nothing
+is paid for twice. The cache holds what models wrote about notes: it stays where the notes are. The ledger holds numbers
+alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from fedmedlora.errors import ConfigError, EnvironmentProblem
+from fedmedlora.record import append_json_line, digest_json, write_atomic
+
+_log = logging.getLogger(__name__)
+
+LEDGER_FILE = "ledger.jsonl"
+
+_TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_LONGEST_PAUSE_S = 60.0
+_PER_MILLION = 1e6
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation. role: "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Where and how to ask.
+
+    base_url: up to and without `/chat/completions`. key_variable: environment variable that holds the key; empty for a
+    server that wants none. concurrency: questions under way at once. timeout_s: of one attempt. attempts: before a
+    question is given up. first_pause_s: before the second attempt; doubled before each further one, with jitter, unless
+    the server says how long. max_tokens: of an answer. price_in, price_out: per million tokens, in any currency.
+    """
+
+    base_url: str
+    model: str
+    key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 4
+    timeout_s: float = 120.0
+    attempts: int = 6
+    first_pause_s: float = 1.0
+    max_tokens: int = 2048
+    price_in: float | None = None
+    price_out: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ConfigError(f"api.base_url '{self.base_url}': expected an address that begins with http(s)://.")
+        for name in ("concurrency", "attempts", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"api.{name} = {getattr(self, name)}: expected at least 1.")
+
+
+class Reply(NamedTuple):
+    """What the model wrote. finished: False when it was cut, at max_tokens for one. Tokens: 0 where not told."""
+
+    text: str
+    finished: bool
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass
+class Spent:
+    """What asking has cost so far. cached: answers that were there already. retries: attempts that were repeated."""
+
+    asked: int = 0
+    cached: int = 0
+    retries: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+    cost: float | None = None
+
+
+class _StoppedError(Exception):
+    """This question was not asked, since another failed."""
+
+
+class _PassingError(Exception):
+    """This attempt failed, another may not. pause_s: as the server asks for."""
+
+    def __init__(self, reason: str, pause_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.pause_s = pause_s
+
+
+@dataclass
+class ApiClient:
+    """Asks one model. folder: of cache and ledger. Use it as a context manager: it holds connections."""
+
+    settings: ApiSettings
+    folder: Path
+    spent: Spent = field(default_factory=Spent)
+    _http: httpx.Client = field(init=False, repr=False)
+    _lock: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
+    _stop: threading.Event = field(init=False, repr=False, default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        limits = httpx.Limits(max_connections=self.settings.concurrency)
+        headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else {}
+        self._http = httpx.Client(timeout=self.settings.timeout_s, limits=limits, headers=headers)
+
+    def __enter__(self) -> ApiClient:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def ask(
+        self, conversations: Sequence[Sequence[Message]], on_done: Callable[[int], None] | None = None
+    ) -> list[Reply]:
+        """The model's replies, in the order of the conversations.
+
+        Raises EnvironmentProblem when a question is refused for good, or has failed `attempts` times; what has been
+        answered by then is in the cache, so that asking again goes on from there.
+        """
+        self._stop.clear()
+        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+            futures = [pool.submit(self._one, conversation, on_done) for conversation in conversations]
+            try:
+                wait(futures)
+            except BaseException:
+                self._stop.set()
+                raise
+        failures = [error for future in futures if (error := future.exception()) is not None]
+        if failures:
+            # Those that another's failure stopped have nothing of their own to say.
+            raise next((error for error in failures if not isinstance(error, _StoppedError)), failures[0])
+        return [future.result() for future in futures]
+
+    def _one(self, conversation: Sequence[Message], on_done: Callable[[int], None] | None) -> Reply:
+        body = self._body(conversation)
+        digest = digest_json([self.settings.base_url, body])
+        path = self.folder / "cache" / digest[:2] / f"{digest}.json"
+        reply = _cached(path)
+        if reply is None:
+            try:
+                reply = self._asked(body, digest)
+            except BaseException:
+                self._stop.set()
+                raise
+            write_atomic(path, json.dumps(reply._asdict(), ensure_ascii=False) + "\n")
+        else:
+            with self._lock:
+                self.spent.cached += 1
+        if on_done is not None:
+            with self._lock:
+                on_done(1)
+        return reply
+
+    def _asked(self, body: Mapping[str, object], digest: str) -> Reply:
+        reason = ""
+        for attempt in range(1, self.settings.attempts + 1):
+            if self._stop.is_set():
+                raise _StoppedError("another question failed")
+            began = time.monotonic()
+            try:
+                reply = self._attempt(body)
+            except _PassingError as error:
+                reason = str(error)
+                if attempt < self.settings.attempts:
+                    with self._lock:
+                        self.spent.retries += 1
+                    self._stop.wait(self._pause(attempt, error.pause_s))
+                continue
+            self._note(reply, digest, attempt, time.monotonic() - began)
+            return reply
+        raise EnvironmentProblem(
+            f"{self.settings.base_url}: a question to '{self.settings.model}' failed {self.settings.attempts} times, "
+            f"at last by {reason}. What has been answered is kept; run again to go on from there."
+        )
+
+    def _attempt(self, body: Mapping[str, object]) -> Reply:
+        """One request. A server's own words are never passed on: they may quote the note."""
+        try:
+            response = self._http.post(f"{self.settings.base_url.rstrip('/')}/chat/completions", json=body)
+        except httpx.TimeoutException as error:
+            raise _PassingError(f"no answer within {self.settings.timeout_s:g} s") from error
+        except httpx.TransportError as error:
+            raise _PassingError(f"a broken connection ({type(error).__name__})") from error
+        if response.status_code in _TRY_AGAIN:
+            raise _PassingError(f"status {response.status_code}", _wanted_pause(response))
+        if response.status_code != 200:
+            raise EnvironmentProblem(_refusal(self.settings, response.status_code))
+        try:
+            return _reply(response.json())
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise _PassingError("a reply that is no chat completion") from error
+
+    def _body(self, conversation: Sequence[Message]) -> dict[str, object]:
+        return {
+            "model": self.settings.model,
+            "messages": [{"role": message.role, "content": message.content} for message in conversation],
+            "temperature": 0,
+            "seed": 0,
+            "max_tokens": self.settings.max_tokens,
+        }
+
+    def _key(self) -> str:
+        name = self.settings.key_variable
+        if not name:
+            return ""
+        key = os.environ.get(name, "")
+        if not key:
+            raise ConfigError(
+                f"the environment variable {name} is not set: it holds the key of {self.settings.base_url}. Set it, or "
+                'give api.key_variable = "" for a server that wants no key.'
+            )
+        return key
+
+    def _pause(self, attempt: int, wanted: float | None) -> float:
+        doubled = self.settings.first_pause_s * 2.0 ** (attempt - 1)
+        # Full jitter: questions that failed together do not come back together. No result depends on it.
+        pause = random.uniform(0.5, 1.0) * doubled if wanted is None else wanted
+        return min(_LONGEST_PAUSE_S, pause)
+
+    def _note(self, reply: Reply, digest: str, attempts: int, seconds: float) -> None:
+        """Add a question to what was spent, and to the ledger."""
+        cost = self._cost(reply)
+        with self._lock:
+            spent = self.spent
+            spent.asked += 1
+            spent.tokens_in += reply.tokens_in
+            spent.tokens_out += reply.tokens_out
+            spent.seconds += seconds
+            spent.cost = None if cost is None else (spent.cost or 0.0) + cost
+            append_json_line(
+                self.folder / LEDGER_FILE,
+                {
+                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "model": self.settings.model,
+                    "question": digest,
+                    "tokens_in": reply.tokens_in,
+                    "tokens_out": reply.tokens_out,
+                    "finished": reply.finished,
+                    "attempts": attempts,
+                    "seconds": round(seconds, 3),
+                    "cost": cost,
+                },
+            )
+
+    def _cost(self, reply: Reply) -> float | None:
+        settings = self.settings
+        if settings.price_in is None or settings.price_out is None:
+            return None
+        return (reply.tokens_in * settings.price_in + reply.tokens_out * settings.price_out) / _PER_MILLION
+
+
+def _cached(path: Path) -> Reply | None:
+    """The reply that is kept, or None; a file that is damaged is asked for again."""
+    try:
+        return Reply(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError):
+        _log.warning("%s is damaged: the question is asked again", path.name)
+        return None
+
+
+def _reply(answer: Any) -> Reply:
+    # None is a model's refusal: an answer too, and one that asking again would not change.
+    choice = answer["choices"][0]
+    text = choice["message"]["content"] or ""
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    usage = answer.get("usage") or {}
+    counts = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
+    return Reply(text, choice.get("finish_reason") == "stop", *counts)
+
+
+def _wanted_pause(response: httpx.Response) -> float | None:
+    try:
+        return max(0.0, float(response.headers.get("Retry-After", "")))
+    except ValueError:
+        return None
+
+
+def _refusal(settings: ApiSettings, status: int) -> str:
+    advice = {
+        401: f"Check the key in {settings.key_variable}.",
+        403: f"Check what the key in {settings.key_variable} may do.",
+        404: "Check api.base_url and api.model.",
+        413: "The question is too long for it.",
+    }.get(status, "Check api.model and what the server's own log says.")
+    return f"{settings.base_url}: '{settings.model}' refused a question with status {status}. {advice}"

@@ -1,0 +1,100 @@
+"""The arm api of a study, against a chat server on loopback: scored, resumed, and refused what may not leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_study import SITES, write_study
+
+from chat_server import Server, serving
+from fedmedlora.config.models import StudyConfig
+from fedmedlora.config.study_file import load_study
+from fedmedlora.errors import ConfigError, EnvironmentProblem
+from fedmedlora.inference.api import LEDGER_FILE
+from fedmedlora.record import read_json_lines
+from fedmedlora.report.load import load_run
+from fedmedlora.report.page import write_report
+from fedmedlora.report.progress import progress
+from fedmedlora.studies import resident, run
+from fedmedlora.studies.run import run_study
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as found:
+        found.say = lambda question: '{"entities": []}' if '"entities"' in question else '{"modifiers": []}'
+        yield found
+
+
+@pytest.fixture
+def study(tmp_path: Path, server: Server) -> StudyConfig:
+    overrides = [
+        'arms=["zero-shot", "api"]',
+        f"api.base_url={server.url}",
+        "api.model=toy",
+        'api.key_variable=""',
+        "api.shots=1",
+        "api.attempts=2",
+        "api.concurrency=2",
+        "api.price_in=1.0",
+        "api.price_out=1.0",
+        "evaluation.evaluate_dev_each_round=false",
+    ]
+    return load_study(write_study(tmp_path), overrides)
+
+
+def test_the_arm_is_scored_like_any_other_and_costs_are_kept(
+    study: StudyConfig, server: Server, tmp_path: Path
+) -> None:
+    out = run_study(study, tmp_path / "out")
+    scores = [
+        line for line in read_json_lines(out / "records.jsonl") if line["kind"] == "score" and line["arm"] == "api"
+    ]
+    assert {line["test_site"] for line in scores} == {*SITES, "elsewhere"}
+    assert all(line["adapter_digest"] is None for line in scores)
+    assert all(line["scores"]["ner"]["strict"]["pred"] == 0 for line in scores)  # type: ignore[index]
+    ledger = list(read_json_lines(out / "api" / LEDGER_FILE))
+    assert len(ledger) == len(server.asked) > 0
+    assert all(line["cost"] == pytest.approx(110e-6) for line in ledger)
+    # A worked example, question and answer, before every question.
+    assert {len(body["messages"]) for body in server.asked} == {3}  # type: ignore[arg-type]
+    assert progress(load_run(out)).finished
+    assert "API model" in write_report([out], out / "report.html").read_text(encoding="utf-8")
+    assert not (out / "adapters" / "api").exists()
+
+
+def test_a_study_that_the_server_ended_goes_on_where_it_was(study: StudyConfig, server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    server.faults = ["", "", "", "400"]
+    with pytest.raises(EnvironmentProblem, match="status 400"):
+        run_study(study, out)
+    answered = len(list(read_json_lines(out / "api" / LEDGER_FILE)))
+    assert answered >= 2
+    first = len(server.asked)
+    run_study(study, out, resume=True)
+    ledger = [line["question"] for line in read_json_lines(out / "api" / LEDGER_FILE)]
+    assert len(ledger) == len(set(ledger))
+    assert len(server.asked) - first == len(ledger) - answered
+
+
+def test_nothing_is_sent_or_run_when_something_is_wrong_beforehand(
+    study: StudyConfig, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyless = study.model_copy(update={"api": study.api.model_copy(update={"key_variable": "NO_SUCH_KEY"})})
+    with pytest.raises(ConfigError, match="NO_SUCH_KEY is not set"):
+        run_study(keyless, tmp_path / "out")
+
+    def tagged(config: StudyConfig) -> resident.Resident:
+        found = resident.load_resident(config)
+        for notes in found.sites.values():
+            for document in notes.parts["test"]:
+                object.__setattr__(document, "meta", {**document.meta, "credentialed": True})
+        return found
+
+    monkeypatch.setattr(run, "load_resident", tagged)
+    with pytest.raises(ConfigError, match=r"5 notes are tagged as credentialed .* api\.allow_credentialed = true"):
+        run_study(study, tmp_path / "out")
+    assert not server.asked
+    assert not (tmp_path / "out").exists()
