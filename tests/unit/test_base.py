@@ -187,3 +187,12 @@ def test_few_compiled_products_are_kept_unless_the_user_says_otherwise(monkeypat
     assert (os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"], os.environ["LRU_CACHE_CAPACITY"]) == ("64", "7")
     # What the function set itself must not outlive the test.
     monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+
+
+def test_a_name_that_no_hub_gives_is_told_from_a_folder_without_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(where: str) -> None:
+        raise OSError(f"cannot reach the hub for {where}")
+
+    monkeypatch.setattr("fedmedlora.adapters.base.AutoTokenizer.from_pretrained", offline)
+    with pytest.raises(BaseModelError, match="'someone/model': it is not in the local cache.*give a folder"):
+        load_base("someone/model")

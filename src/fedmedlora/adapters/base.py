@@ -157,6 +157,11 @@ def _load_tokenizer(name: str, where: str) -> FastTokenizer:
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and not _looks_like_path(where):
+            raise BaseModelError(
+                f"base model '{name}': it is not in the local cache, and the hub did not give it "
+                f"({type(error).__name__}). Check the name; without a network, give a folder that holds the model."
+            ) from error
         raise BaseModelError(
             f"base model '{name}': no usable tokenizer ({type(error).__name__}). "
             "Put tokenizer.json and tokenizer_config.json beside config.json."

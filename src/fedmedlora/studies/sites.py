@@ -104,7 +104,10 @@ def _read_parts(site: SiteConfig, config: StudyConfig, dropped: Counter[str]) ->
         split = load_split_file(site.split.path, site.split.key)
     else:
         share = site.split or SeededSplit()
-        split = make_split(documents, share.seed, (1 - share.dev - share.test, share.dev, share.test))
+        try:
+            split = make_split(documents, share.seed, (1 - share.dev - share.test, share.dev, share.test))
+        except CorpusError as error:
+            raise CorpusError(f"site '{site.name}', its key 'split': {error}") from error
     return {part: select_part(documents, split, part) if split.get(part) else [] for part in PARTS}
 
 
