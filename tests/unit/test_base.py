@@ -194,5 +194,5 @@ def test_a_name_that_no_hub_gives_is_told_from_a_folder_without_tokenizer(monkey
         raise OSError(f"cannot reach the hub for {where}")
 
     monkeypatch.setattr("fedmedlora.adapters.base.AutoTokenizer.from_pretrained", offline)
-    with pytest.raises(BaseModelError, match="'someone/model': it is not in the local cache.*give a folder"):
+    with pytest.raises(BaseModelError, match=r"'someone/model': it is not in the local cache.*give a folder"):
         load_base("someone/model")
