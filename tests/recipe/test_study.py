@@ -223,6 +223,38 @@ def test_a_model_that_cannot_be_trained_does_not_stop_the_others(
     assert progress(load_run(out)).finished
 
 
+def test_a_site_that_is_left_out_has_no_part_in_its_model(done: Path, study: Path, tmp_path: Path) -> None:
+    overrides = [
+        'arms=["zero-shot", "single-site", "centralised", "fedmedlora-plus", "fedsa-lora"]',
+        'settings=["leave-one-out"]',
+        "rounds=1",
+    ]
+    out = run_study(load_study(study, overrides), tmp_path / "out")
+    records = lines(out / "records.jsonl")
+    scores = [line for line in records if line["kind"] == "score"]
+    # Nothing but the two arms that train one model for all has one to test.
+    assert {(line["setting"], line["arm"], line["trained_on"], line["test_site"]) for line in scores} == {
+        ("leave-one-out", arm, f"without-{site}", site) for arm in ("centralised", "fedmedlora-plus") for site in SITES
+    }
+    for line in lines(out / "rounds.jsonl"):
+        if str(line["trained_on"]).startswith("without-"):
+            left_out = str(line["trained_on"]).removeprefix("without-")
+            assert left_out not in line["sites"]  # type: ignore[operator]
+            assert left_out not in line["dev"]  # type: ignore[operator]
+    # What is left of two sites is what single-site trains on, here in one round instead of two.
+    here, there = (
+        {(line["arm"], line["trained_on"]): line["target_tokens"] for line in found if line["kind"] == "arm"}
+        for found in (records, lines(done / "records.jsonl"))
+    )
+    assert here["centralised", "without-pharmacy"] == there["single-site", "triage"] // 2  # type: ignore[operator]
+    assert len(here) == 4
+    assert progress(load_run(out)).finished
+    page = write_report([out], out / "report.html").read_text(encoding="utf-8")
+    assert "Fed-MedLoRA+: without-triage" in page
+    with pytest.raises(ConfigError, match="'leave-one-out' needs two sites"):
+        load_study(study, [*overrides, "sites.triage.external=true"])
+
+
 def test_a_study_sends_what_is_averaged_in_the_precision_that_it_names(done: Path, study: Path) -> None:
     arms = 'arms=["centralised", "fedmedlora"]'
     out = run_study(load_study(study, [arms, "federation.wire=int8"]), study.parent / "int8")

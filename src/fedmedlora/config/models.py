@@ -24,7 +24,7 @@ ArmName: TypeAlias = Literal[
     "ffa-lora",
     "api",
 ]
-SettingName: TypeAlias = Literal["in-domain", "external"]
+SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
@@ -258,7 +258,7 @@ class StudyConfig(_Checked):
     settings: tuple[SettingName, ...] = Field(
         default=("in-domain", "external"),
         min_length=1,
-        description="where arms are tested; 'external': on sites that are",
+        description="where arms are tested; 'leave-one-out' trains each arm anew without each site in turn",
     )
     rounds: _Count = Field(default=3, description="federated rounds")
     seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1, description="one whole repetition each")
@@ -292,6 +292,8 @@ class StudyConfig(_Checked):
     def _someone_trains(self) -> Self:
         if all(site.external for site in self.sites):
             raise ValueError("every site is external: nobody is left to train. Set external = false for one")
+        if "leave-one-out" in self.settings and len(self.members) < 2:
+            raise ValueError("'leave-one-out' needs two sites that train: one is left out and another must be there")
         return self
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fedmedlora.report.numbers import several
-from fedmedlora.report.records import Plan, Run
+from fedmedlora.report.records import Plan, Round, Run
 
 ARMS = {
     "zero-shot": "Zero-shot",
@@ -21,7 +21,8 @@ ARMS = {
     "api": "API model",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
-EXTERNAL = "external"
+EXTERNAL, LEAVE_ONE_OUT = "external", "leave-one-out"
+WITHOUT = "without-"
 PERSONAL = ("fedsa-lora",)
 FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
 
@@ -32,8 +33,9 @@ def arm_label(arm: str) -> str:
 
 
 def model_label(arm: str, trained_on: str) -> str:
-    """The arm, and for a single site's model the site."""
-    return f"{arm_label(arm)}: {trained_on}" if arm == "single-site" else arm_label(arm)
+    """The arm, and for one of several models of it which: a single site's, or the one without a site."""
+    several = arm == "single-site" or trained_on.startswith(WITHOUT)
+    return f"{arm_label(arm)}: {trained_on}" if several else arm_label(arm)
 
 
 def arms_of(run: Run) -> tuple[str, ...]:
@@ -64,10 +66,22 @@ def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
     return tuple(site for site in sites_of(run) if (site in external) == (setting == EXTERNAL))
 
 
+def runs_in(setting: str, arm: str) -> bool:
+    """Whether an arm has a model for a setting. A site can be left out only where several train one model for all."""
+    if setting == LEAVE_ONE_OUT:
+        return arm not in (*PERSONAL, "zero-shot", "single-site", "api")
+    return setting != EXTERNAL or arm not in PERSONAL
+
+
 def settings_of(run: Run) -> tuple[str, ...]:
     """Settings in the study's order that have a site, then others that were recorded; in-domain when there is none."""
     planned = dict.fromkeys(one for one in (run.plan.settings if run.plan else ()) if tested_sites(run, one))
     return tuple(planned | dict.fromkeys(sorted({score.setting for score in run.scores}))) or ("in-domain",)
+
+
+def whole_rounds(run: Run) -> list[Round]:
+    """Rounds of the models that no site was left out of."""
+    return [one for one in run.rounds if not one.trained_on.startswith(WITHOUT)]
 
 
 def seeds_of(run: Run) -> tuple[int, ...]:
@@ -83,12 +97,12 @@ def documents_in(run: Run, site: str, part: str) -> int | None:
     return None
 
 
-def why_missing(run: Run, arm: str, test_site: str) -> str:
-    """Why there is no score of this arm on this site."""
-    if arm in PERSONAL and test_site in tested_sites(run, EXTERNAL):
-        return "its sites' models are their own"
+def why_missing(run: Run, arm: str, test_site: str, setting: str = "in-domain") -> str:
+    """Why there is no score of this arm on this site in this setting."""
     if run.plan is not None and arm not in run.plan.arms:
         return "not in this study"
+    if not runs_in(setting, arm):
+        return "not in this setting"
     if documents_in(run, test_site, "test") == 0:
         return "no test documents"
     return "not run yet" if run.plan is not None else "no record"
@@ -135,7 +149,7 @@ def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
     for setting in settings_of(run):
         tested = [site for site in tested_sites(run, setting) if documents_in(run, site, "test") != 0]
         for arm in plan.arms:
-            if setting == EXTERNAL and arm in PERSONAL:
+            if not runs_in(setting, arm):
                 continue
             seeds: tuple[int | None, ...] = (None,) if arm == "zero-shot" else plan.seeds
             for seed in seeds:
@@ -153,16 +167,20 @@ def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
 def _unfinished_training(plan: Plan, run: Run) -> list[str]:
     """Models whose cost was never written, with the rounds that are there."""
     lines: list[str] = []
+    whole = [setting for setting in settings_of(run) if setting != LEAVE_ONE_OUT]
     for arm in plan.arms:
+        if not any(runs_in(setting, arm) for setting in whole):
+            continue
         for seed in plan.seeds if arm != "zero-shot" else ():
             wanted = len(_models(plan, run, arm))
-            trained = len({cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)})
+            own = {cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)}
+            trained = len([trained_on for trained_on in own if not trained_on.startswith(WITHOUT)])
             if trained >= wanted:
                 continue
             if arm == "single-site":
                 lines.append(f"{arm_label(arm)}, seed {seed}: {trained} of {wanted} models trained")
                 continue
-            rounds = len({one.number for one in run.rounds if (one.arm, one.seed) == (arm, seed)})
+            rounds = len({one.number for one in whole_rounds(run) if (one.arm, one.seed) == (arm, seed)})
             of = f" of {plan.rounds}" if plan.rounds else ""
             lines.append(f"{arm_label(arm)}, seed {seed}: training not finished, {rounds}{of} rounds recorded")
     return lines

@@ -64,7 +64,7 @@ def main_table(run: Run, setting: str, task: Task) -> Markup:
     for arm in arms_of(run):
         own = "each site's own model" if setting != EXTERNAL else "mean over the sites' models"
         note = own if arm == "single-site" else ""
-        why = {site: why_missing(run, arm, site) for site in tested_sites(run, setting)}
+        why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
         rows.append(Row(arm_label(arm), note, own_scores(run, setting, arm), why))
     caption = f"{TASK_NAMES[task]}: F1 by arm and test site, {setting}. {_reading(run)}"
     return score_table(run, setting, caption, "Arm", rows, task)
@@ -73,7 +73,7 @@ def main_table(run: Run, setting: str, task: Task) -> Markup:
 def matrix_table(run: Run, setting: str, task: Task) -> Markup:
     """Single-site models by the site they were trained on × test sites."""
     scores = [score for score in run.scores if (score.setting, score.arm) == (setting, "single-site")]
-    why = {site: why_missing(run, "single-site", site) for site in tested_sites(run, setting)}
+    why = {site: why_missing(run, "single-site", site, setting) for site in tested_sites(run, setting)}
     trained = dict.fromkeys(tested_sites(run, "in-domain")) | dict.fromkeys(
         sorted({score.trained_on for score in scores})
     )
@@ -164,7 +164,7 @@ def seeds_table(run: Run, setting: str, task: Task) -> Markup:
         for trained_on in dict.fromkeys(score.trained_on for score in of_arm):
             for seed in sorted({score.seed for score in of_arm}):
                 here = [one for one in of_arm if (one.trained_on, one.seed) == (trained_on, seed)]
-                why = {site: why_missing(run, arm, site) for site in tested_sites(run, setting)}
+                why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
                 rows.append(Row(model_label(arm, trained_on), f"seed {seed}", here, why))
     caption = f"{TASK_NAMES[task]}: F1 of every seed, {setting}. Under each F1 its 95 % interval."
     return fold(f"{TASK_NAMES[task]}: every seed", score_table(run, setting, caption, "Model", rows, task))
@@ -177,7 +177,7 @@ def results_section(run: Run, setting: str) -> list[Markup]:
     parts: list[Markup] = []
     for task in run.tasks:
         parts += [main_table(run, setting, task), seeds_table(run, setting, task)]
-    if any(score.arm == "single-site" for score in run.scores):
+    if any((score.setting, score.arm) == (setting, "single-site") for score in run.scores):
         parts.append(element("h4", "Single-site models on every site"))
         parts += [matrix_table(run, setting, task) for task in run.tasks]
     return parts

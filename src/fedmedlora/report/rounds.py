@@ -19,7 +19,16 @@ from fedmedlora.report.elements import (
     words,
 )
 from fedmedlora.report.numbers import Spread, decimal, duration, whole
-from fedmedlora.report.progress import FEDERATED, arm_label, arms_of, arms_run, model_label, seeds_of, sites_of
+from fedmedlora.report.progress import (
+    FEDERATED,
+    arm_label,
+    arms_of,
+    arms_run,
+    model_label,
+    seeds_of,
+    sites_of,
+    whole_rounds,
+)
 from fedmedlora.report.records import Round, Run, SiteRound
 from fedmedlora.report.results import TASK_NAMES
 from fedmedlora.scoring import MODES, Mode, Task
@@ -57,7 +66,7 @@ def _dev_parts(run: Run, identity: str) -> list[Markup]:
 
 
 def _dev_series(run: Run, arm: str, site: str, task: Task) -> Series:
-    own = [one for one in run.rounds if one.arm == arm and (arm != "single-site" or one.trained_on == site)]
+    own = [one for one in whole_rounds(run) if one.arm == arm and (arm != "single-site" or one.trained_on == site)]
     points = _by_round(own, lambda one: one.dev.get(site, {}).get((task, "strict")))
     return Series(arm_label(arm), arms_of(run).index(arm), points)
 
@@ -135,12 +144,12 @@ def _loss_parts(run: Run, identity: str) -> list[Markup]:
 
 def _trained_sites(run: Run, arm: str) -> list[str]:
     """Whose training an arm's rounds tell of: the sites in the study's order, then others (all, for centralised)."""
-    seen = {site for one in run.rounds if one.arm == arm for site in one.sites}
+    seen = {site for one in whole_rounds(run) if one.arm == arm for site in one.sites}
     return [*(site for site in sites_of(run) if site in seen), *sorted(seen - set(sites_of(run)))]
 
 
 def _site_series(run: Run, arm: str, site: str, value: Callable[[SiteRound], float | None]) -> Series:
-    rounds = [one for one in run.rounds if one.arm == arm and site in one.sites]
+    rounds = [one for one in whole_rounds(run) if one.arm == arm and site in one.sites]
     style = sites_of(run).index(site) if site in sites_of(run) else len(sites_of(run))
     return Series(site, style, _by_round(rounds, lambda one: value(one.sites[site])))
 
@@ -201,7 +210,7 @@ _WEIGHT_CHARTS: tuple[tuple[str, str, Callable[[SiteRound], float | None]], ...]
 def _weight_rows(run: Run, arm: str) -> list[list[Markup]]:
     rows: list[list[Markup]] = []
     own = [one for one in run.rounds if one.arm == arm]
-    for one in sorted(own, key=lambda one: (one.seed, one.number)):
+    for one in sorted(own, key=lambda one: (one.trained_on, one.seed, one.number)):
         for site in (site for site in _trained_sites(run, arm) if site in one.sites):
             at = one.sites[site]
             note = f"left out: {at.refused}" if at.refused is not None else ""

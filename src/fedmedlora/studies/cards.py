@@ -115,6 +115,7 @@ def _identity(
     ]
 
 
+_SEEN = {"in-domain": "", "external": " (external)", "leave-one-out": " (left out of training)"}
 _TASKS = {"ner": "entities", "re": "modifiers of a given entity"}
 
 
@@ -137,8 +138,7 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
         rows.insert(0, ("Rule", cell_rule(cell, config.plus).title))
         exchanged = trained["bytes_sent"] + trained["bytes_received"]
         rows.append(("Exchanged", f"{exchanged:,} bytes, as {config.federation.wire}"))
-    members = {name for _, names in cell.members for name in names}
-    sites = [_site_row(one) for one in info["sites"] if one["name"] in members]
+    sites = [_site_row(one) for one in info["sites"] if one["name"] in cell.sites]
     heads = ("Site", "Documents", "Entity examples", "Modifier examples", "Labels", "Digest of the notes")
     return [_table(("", ""), rows), _table(heads, sites)]
 
@@ -166,7 +166,7 @@ def _scores(config: StudyConfig, scores: Sequence[Mapping[str, Any]]) -> list[st
     for line in scores:
         for task in config.tasks:
             cells = [_f1(line, task, mode) for mode in ("strict", "lenient")]
-            site = str(line["test_site"]) + (" (external)" if line["setting"] == "external" else "")
+            site = f"{line['test_site']}{_SEEN[line['setting']]}"
             rows.append((site, _TASKS[task], *cells, f"{line['documents']:,}"))
     if not rows:
         return ["It has not been tested in this run."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedmedlora.aggregation.rules import Rule, find_rule
 from fedmedlora.config.models import (
@@ -21,6 +21,7 @@ from fedmedlora.training.loop import TrainSettings
 
 ALL = "all"
 NOTHING = "none"
+WITHOUT = "without-"
 SOLO_RULE = "fedmedlora"
 """The rule of a federation of one: its average is the site's own adapter, bit for bit."""
 
@@ -29,14 +30,16 @@ SOLO_RULE = "fedmedlora"
 class Cell:
     """One thing to train and test.
 
-    trained_on: a site's name, "all", or "none". members: the sites of the federation and the notes that each holds;
-    empty for zero-shot, one pooled member for centralised.
+    trained_on: a site's name, "all", "none", or "without-SITE". members: the sites of the federation and the notes that
+    each holds; empty for zero-shot, one pooled member for centralised. left_out: the site that it was trained without
+    and is tested on; None for a cell that leaves none out.
     """
 
     arm: ArmName
     seed: int
     trained_on: str
     members: tuple[tuple[str, tuple[str, ...]], ...]
+    left_out: str | None = None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -45,7 +48,7 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Where the cell's files lie: ARM/SEED, and the site below it for an arm with one model a site."""
+        """Where the cell's files lie: ARM/SEED, and below it the site, or `without-SITE`, for one of several models."""
         path = f"{self.arm}/{self.seed}"
         return path if self.trained_on in (ALL, NOTHING) else f"{path}/{self.trained_on}"
 
@@ -56,6 +59,8 @@ class Cell:
 
     def tests(self, config: StudyConfig) -> dict[str, SettingName]:
         """The sites that the cell is tested on, each with its setting. What a site kept is of no use elsewhere."""
+        if self.left_out is not None:
+            return {self.left_out: "leave-one-out"}
         found: dict[str, SettingName] = {
             site.name: "external" if site.external else "in-domain"
             for site in config.sites
@@ -64,15 +69,30 @@ class Cell:
         return {site: setting for site, setting in found.items() if setting in config.settings}
 
     @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites whose notes the cell is trained on."""
+        return tuple(name for _, names in self.members for name in names)
+
+    @property
     def personal(self) -> bool:
         """Whether every site ends with a model of its own, part of which it never sent."""
         return self.arm == "fedsa-lora"
 
 
 def study_cells(config: StudyConfig) -> list[Cell]:
-    """Every cell, in the order in which it is run: seed by seed, arms as the study lists them."""
+    """Every cell that is tested somewhere, in the order in which they run: seed by seed, arms as the study has them."""
     names = config.members
-    return [cell for seed in config.seeds for arm in config.arms for cell in _arm_cells(arm, seed, names)]
+    cells = [cell for seed in config.seeds for arm in config.arms for cell in _arm_cells(arm, seed, names)]
+    if "leave-one-out" in config.settings:
+        cells += [
+            replace(cell, trained_on=f"{WITHOUT}{name}", left_out=name)
+            for seed in config.seeds
+            for arm in config.arms
+            for name in names
+            for cell in _arm_cells(arm, seed, tuple(other for other in names if other != name))
+            if cell.trained_on == ALL and not cell.personal
+        ]
+    return [cell for cell in cells if cell.tests(config)]
 
 
 def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:

@@ -27,8 +27,8 @@ from fedmedlora.training.examples import MARKED_SHARE, make_examples
 class Resident:
     """Loaded once for a whole study.
 
-    examples: by site that trains, encoded training examples. validation: the coordinator's set for Fed-MedLoRA+, from
-    dev parts alone. dropped: what encoding could not hold, by site.
+    examples: by site that trains, encoded training examples. validation: the coordinator's examples for Fed-MedLoRA+ by
+    site, from dev parts alone. dropped: what encoding could not hold, by site.
     """
 
     config: StudyConfig
@@ -38,13 +38,22 @@ class Resident:
     encoder: Encoder
     decoder: Decoder
     examples: Mapping[str, Sequence[Example]]
-    validation: Corpus
+    validation: Mapping[str, Encoded]
     dropped: Mapping[str, Mapping[str, int]]
-    validation_by_site: Mapping[str, Encoded]
 
     def corpus(self, sites: Sequence[str]) -> Corpus:
         """The training examples of some sites, together."""
         return prepare([example for site in sites for example in self.examples[site]])
+
+    def judged(self, sites: Sequence[str]) -> Corpus:
+        """The validation examples of some sites, together. Raises CorpusError when there is none."""
+        found = [example for site in sites if site in self.validation for example in self.validation[site].examples]
+        if not found:
+            raise CorpusError(
+                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has a dev document. Give one "
+                "of them a dev part."
+            )
+        return prepare(found)
 
     def documents(self, site: str, part: str) -> list[Document]:
         """The dev or test documents of a site that the study looks at."""
@@ -86,9 +95,8 @@ def load_resident(config: StudyConfig) -> Resident:
             )
         examples[name], dropped[name] = encoded.examples, dict(sorted(encoded.dropped.items()))
     validation = _validation_examples(config, notes, encoder)
-    judged = prepare([example for encoded in validation.values() for example in encoded.examples])
     decoder = make_decoder(adapted, config.evaluation.batch_size)
-    return Resident(config, labels, notes, adapted, encoder, decoder, examples, judged, dropped, validation)
+    return Resident(config, labels, notes, adapted, encoder, decoder, examples, validation, dropped)
 
 
 def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], encoder: Encoder) -> dict[str, Encoded]:
@@ -152,7 +160,7 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
     parts["train"]["examples"] = _by_task(examples)
     parts["train"]["target_tokens"] = sum(len(example.completion) for example in examples)
     dropped = {**site.dropped, **{f"training: {why}": count for why, count in resident.dropped.get(name, {}).items()}}
-    judged = resident.validation_by_site.get(name)
+    judged = resident.validation.get(name)
     if judged is not None:
         parts["dev"]["validation_examples"] = _by_task(judged.examples)
         dropped.update({f"validation: {why}": count for why, count in sorted(judged.dropped.items())})

@@ -31,12 +31,11 @@ from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, 
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
-from fedmedlora.training.contract import SiteTrainer
+from fedmedlora.training.contract import SiteTrainer, Validator
 from fedmedlora.training.loop import Progress, TrainSettings
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
 
 STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
-TRAINING_SETTING: SettingName = "in-domain"
 
 
 @dataclass(frozen=True)
@@ -198,10 +197,15 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         plan,
         resident.adapted.fresh(cell.seed),
         folder,
-        validator=make_validator(resident.adapted, resident.validation, settings) if rule.needs_losses else None,
+        validator=_judge(resident, cell, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
         on_round=lambda record, state: _finish_round(run, cell, settings, record, state),
     )
+
+
+def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
+    """By dev notes of the sites that train: a site that is left out has no say."""
+    return make_validator(resident.adapted, resident.judged(cell.sites), settings)
 
 
 def _step_watcher(run: StudyRun, name: str) -> _Steps:
@@ -243,6 +247,8 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
     scores: dict[str, object] = {}
     for name in run.config.members:
+        if name == cell.left_out:
+            continue
         documents = run.resident.documents(name, "dev")
         if documents:
             run.resident.adapted.write(_at_site(run, cell, round_number, state, name))
@@ -321,7 +327,7 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
     sites = [site for record in history for site in record.sites]
     messages = 2 * sum(1 for site in sites if site.outcome != "absent")
     return {
-        **_head("arm", cell, TRAINING_SETTING),
+        **_head("arm", cell, "in-domain" if cell.left_out is None else "leave-one-out"),
         "seconds": round(sum(record.seconds for record in history), 3),
         "validation_seconds": round(sum(record.validation_seconds for record in history), 3),
         "target_tokens": sum(site.trained_tokens for site in sites),
