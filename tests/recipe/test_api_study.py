@@ -11,13 +11,12 @@ from tiny_study import SITES, write_study
 from chat_server import Server, serving
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.config.study_file import load_study
-from fedmedlora.errors import ConfigError, EnvironmentProblem
+from fedmedlora.errors import ConfigError, TrainingError
 from fedmedlora.inference.api import LEDGER_FILE
 from fedmedlora.record import read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
 from fedmedlora.report.progress import progress
-from fedmedlora.studies import resident, run
 from fedmedlora.studies.run import run_study
 
 
@@ -68,33 +67,39 @@ def test_the_arm_is_scored_like_any_other_and_costs_are_kept(
 def test_a_study_that_the_server_ended_goes_on_where_it_was(study: StudyConfig, server: Server, tmp_path: Path) -> None:
     out = tmp_path / "out"
     server.faults = ["", "", "", "400"]
-    with pytest.raises(EnvironmentProblem, match="status 400"):
+    with pytest.raises(TrainingError, match=r"1 of 2 models could not be trained, or asked.*status 400"):
         run_study(study, out)
+    # The other arm is there all the same.
+    assert {line["arm"] for line in read_json_lines(out / "records.jsonl")} == {"zero-shot"}
     answered = len(list(read_json_lines(out / "api" / LEDGER_FILE)))
     assert answered >= 2
     first = len(server.asked)
-    run_study(study, out, resume=True)
+    patient = study.model_copy(update={"api": study.api.model_copy(update={"attempts": 5, "timeout_s": 60.0})})
+    run_study(patient, out, resume=True)
     ledger = [line["question"] for line in read_json_lines(out / "api" / LEDGER_FILE)]
     assert len(ledger) == len(set(ledger))
     assert len(server.asked) - first == len(ledger) - answered
 
 
 def test_nothing_is_sent_or_run_when_something_is_wrong_beforehand(
-    study: StudyConfig, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: StudyConfig, server: Server, tmp_path: Path
 ) -> None:
     keyless = study.model_copy(update={"api": study.api.model_copy(update={"key_variable": "NO_SUCH_KEY"})})
     with pytest.raises(ConfigError, match="NO_SUCH_KEY is not set"):
         run_study(keyless, tmp_path / "out")
 
-    def tagged(config: StudyConfig) -> resident.Resident:
-        found = resident.load_resident(config)
-        for notes in found.sites.values():
-            for document in notes.parts["test"]:
-                object.__setattr__(document, "meta", {**document.meta, "credentialed": True})
-        return found
-
-    monkeypatch.setattr(run, "load_resident", tagged)
-    with pytest.raises(ConfigError, match=r"5 notes are tagged as credentialed .* api\.allow_credentialed = true"):
-        run_study(study, tmp_path / "out")
+    under_agreement = tuple(site.model_copy(update={"credentialed": site.name == "triage"}) for site in study.sites)
+    # Two test notes, and as many to take worked examples from.
+    with pytest.raises(ConfigError, match=r"4 notes are credentialed .* api\.allow_credentialed = true"):
+        run_study(study.model_copy(update={"sites": under_agreement}), tmp_path / "out")
     assert not server.asked
     assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_used_of_an_answer_is_counted(study: StudyConfig, server: Server, tmp_path: Path) -> None:
+    server.say = lambda question: "I am sorry."
+    out = run_study(study, tmp_path / "out")
+    records = [line for line in read_json_lines(out / "records.jsonl") if line["kind"] == "score"]
+    counted = [line["dropped"] for line in records if line["arm"] == "api"]
+    assert len(counted) == 3
+    assert all(dropped["answers, ner: malformed JSON"] > 0 for dropped in counted)  # type: ignore[index]

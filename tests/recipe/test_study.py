@@ -251,6 +251,8 @@ def test_a_site_that_is_left_out_has_no_part_in_its_model(done: Path, study: Pat
     assert progress(load_run(out)).finished
     page = write_report([out], out / "report.html").read_text(encoding="utf-8")
     assert "Fed-MedLoRA+: without-triage" in page
+    with pytest.raises(ConfigError, match="nothing to run: none of the arms zero-shot"):
+        run_study(load_study(study, ['arms=["zero-shot"]', 'settings=["leave-one-out"]']), tmp_path / "none")
     with pytest.raises(ConfigError, match="'leave-one-out' needs two sites"):
         load_study(study, [*overrides, "sites.triage.external=true"])
 

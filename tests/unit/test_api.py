@@ -151,7 +151,7 @@ def test_a_model_that_declines_has_answered(server: Server, tmp_path: Path) -> N
 
 def test_credentialed_notes_stay_unless_the_study_lets_them_go(caplog: pytest.LogCaptureFixture) -> None:
     notes = [Document("a", SECRET, meta={"credentialed": True}), Document("b", "x")]
-    with pytest.raises(ConfigError, match="1 notes are tagged as credentialed") as caught:
+    with pytest.raises(ConfigError, match="1 notes are credentialed") as caught:
         check_may_leave(notes, allowed=False, where="http://elsewhere")
     assert SECRET not in str(caught.value)
     check_may_leave(notes[1:], allowed=False, where="http://elsewhere")

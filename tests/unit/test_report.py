@@ -188,7 +188,7 @@ def test_summary_without_intervals_does_not_judge(make: Make) -> None:
             record["intervals"] = {}
 
     text = text_of(tree(page_of(make(edit=bare))))
-    assert "no interval, so not judged" in text
+    assert "(not judged)" in text
     assert "0.440 no interval" in text
 
 

@@ -444,6 +444,8 @@ def test_settings_travel_as_scalars() -> None:
     assert settings_from_scalars({"lr": 1}) == TrainSettings(lr=1.0)
     with pytest.raises(ConfigError, match="'epoch' is unknown: did you mean 'epochs'"):
         settings_from_scalars({"epoch": 1})
+    with pytest.raises(ConfigError, match=r"'objective': .*did you mean 'choice'"):
+        settings_from_scalars({"objective": "choise"})
     with pytest.raises(ConfigError, match="'epochs': expected int, got true"):
         settings_from_scalars({"epochs": True})
     with pytest.raises(ConfigError, match=r"'epochs': expected int, got 1\.5"):

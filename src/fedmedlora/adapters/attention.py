@@ -164,7 +164,7 @@ def _slot_by_slot(
                 mask = mask.triu(start - least - window + 1)
             mask = mask.repeat(heads // shared, 1)
         out = scaled_dot_product_attention(asking, keys, values, mask, scale=scaling)
-        found[0, first : first + count] = out.view(heads, count, size).transpose(0, 1)
+        found[0, first : first + count] = out.reshape(heads, count, size).transpose(0, 1)
     return found
 
 

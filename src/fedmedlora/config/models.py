@@ -132,6 +132,9 @@ class SiteConfig(_Checked):
     external: _Switch = Field(
         default=False, description="tested on and nothing else; without a split, all its notes are test notes"
     )
+    credentialed: _Switch = Field(
+        default=False, description="its notes are under a data-use agreement: the arm api does not send them"
+    )
     max_test_documents: _Count | None = Field(default=None, description="test documents; none: the evaluation's")
     dev_documents: _Count | None = Field(default=None, description="dev documents; none: the evaluation's")
 
@@ -210,10 +213,14 @@ class ApiConfig(_Checked):
     timeout_s: _Positive = Field(default=120.0, description="seconds of one attempt")
     attempts: _Count = Field(default=6, description="attempts at a question before the study ends")
     max_tokens: _Count = Field(default=2048, description="tokens of an answer")
+    token_limit_key: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", description="what the server calls that limit"
+    )
+    fixed: _Switch = Field(default=True, description="ask with temperature 0 and seed 0; some models refuse these")
     price_in: _NotNegative | None = Field(default=None, description="per million tokens asked; none: no cost is noted")
     price_out: _NotNegative | None = Field(default=None, description="per million tokens answered")
     allow_credentialed: _Switch = Field(
-        default=False, description="send notes whose meta.credentialed is true; only where their agreement permits it"
+        default=False, description="send credentialed notes too; only where their agreement permits that server"
     )
 
 

@@ -50,7 +50,8 @@ class ApiSettings:
     base_url: up to and without `/chat/completions`. key_variable: environment variable that holds the key; empty for a
     server that wants none. concurrency: questions under way at once. timeout_s: of one attempt. attempts: before a
     question is given up. first_pause_s: before the second attempt; doubled before each further one, with jitter, unless
-    the server says how long. max_tokens: of an answer. price_in, price_out: per million tokens, in any currency.
+    the server says how long. max_tokens: of an answer, sent as token_limit_key. fixed: ask with temperature 0 and seed
+    0, which some models refuse. price_in, price_out: per million tokens, in any currency.
     """
 
     base_url: str
@@ -61,6 +62,8 @@ class ApiSettings:
     attempts: int = 6
     first_pause_s: float = 1.0
     max_tokens: int = 2048
+    token_limit_key: str = "max_tokens"
+    fixed: bool = True
     price_in: float | None = None
     price_out: float | None = None
 
@@ -202,7 +205,7 @@ class ApiClient:
             response = self._http.post(f"{self.settings.base_url.rstrip('/')}/chat/completions", json=body)
         except httpx.TimeoutException as error:
             raise _PassingError(f"no answer within {self.settings.timeout_s:g} s") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _PassingError(f"a broken connection ({type(error).__name__})") from error
         if response.status_code in _TRY_AGAIN:
             raise _PassingError(f"status {response.status_code}", _wanted_pause(response))
@@ -217,9 +220,8 @@ class ApiClient:
         return {
             "model": self.settings.model,
             "messages": [{"role": message.role, "content": message.content} for message in conversation],
-            "temperature": 0,
-            "seed": 0,
-            "max_tokens": self.settings.max_tokens,
+            **({"temperature": 0, "seed": 0} if self.settings.fixed else {}),
+            self.settings.token_limit_key: self.settings.max_tokens,
         }
 
     def _key(self) -> str:

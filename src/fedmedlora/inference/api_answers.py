@@ -104,7 +104,7 @@ def check_may_leave(documents: Sequence[Document], *, allowed: bool, where: str)
         return
     if not allowed:
         raise ConfigError(
-            f"{count} notes are tagged as credentialed (meta.credentialed) and would be sent to {where}. Leave the arm "
-            "'api' out, or, where the data-use agreement permits that server, set api.allow_credentialed = true."
+            f"{count} notes are credentialed (their site says so, or their meta) and would be sent to {where}. Leave "
+            "the arm 'api' out, or, where their agreement permits that server, set api.allow_credentialed = true."
         )
     _log.warning("%d credentialed notes are sent to %s: the study says that they may be", count, where)

@@ -7,6 +7,7 @@ what turned out wrong is written over. Instructions that rows share are read onc
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -124,7 +125,8 @@ class _Layer(CacheLayerMixin):
 
     def __init__(self, storage: _Storage) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._storage = storage
+        # The storage holds the layers: a reference back would keep both until the next collection of cycles.
+        self._storage: _Storage = weakref.proxy(storage)
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Take storage for all slots."""
@@ -143,7 +145,7 @@ class _Layer(CacheLayerMixin):
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first positions of one slot to another."""
-        for kept in (self.keys, self.values):
+        for kept in (self.keys, self.values) if self.is_initialized else ():
             assert kept is not None
             kept[target, :, :length] = kept[source, :, :length]
 

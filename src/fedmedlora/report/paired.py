@@ -22,6 +22,7 @@ COMPARED = (
     ("fedprox", "fedmedlora"),
     ("fedsa-lora", "fedmedlora"),
     ("ffa-lora", "fedmedlora"),
+    ("fedmedlora", "api"),
 )
 """An arm, and the arm that it is held against."""
 

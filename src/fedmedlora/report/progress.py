@@ -24,6 +24,7 @@ PAPER_ARMS = tuple(ARMS)[:5]
 EXTERNAL, LEAVE_ONE_OUT = "external", "leave-one-out"
 WITHOUT = "without-"
 PERSONAL = ("fedsa-lora",)
+SEEDLESS = ("zero-shot", "api")
 FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
 
 
@@ -130,13 +131,13 @@ class _Wanted(NamedTuple):
 
 
 def progress(run: Run) -> Progress:
-    """Compare the records with the plan. Zero-shot needs one seed only: nothing in it is drawn."""
+    """Compare the records with the plan. Where nothing is drawn, one seed is enough."""
     if run.plan is None:
         return Progress(len(run.scores), None, ())
     wanted = list(_wanted(run.plan, run))
     there: set[_Wanted] = set()
     for score in run.scores:
-        seed = None if score.arm == "zero-shot" else score.seed
+        seed = None if score.arm in SEEDLESS else score.seed
         trained_on = score.trained_on if score.arm == "single-site" else None
         there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
     missing = Counter(one.arm for one in wanted if one not in there)
@@ -151,7 +152,7 @@ def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
         for arm in plan.arms:
             if not runs_in(setting, arm):
                 continue
-            seeds: tuple[int | None, ...] = (None,) if arm == "zero-shot" else plan.seeds
+            seeds: tuple[int | None, ...] = (None,) if arm in SEEDLESS else plan.seeds
             for seed in seeds:
                 for trained_on in _models(plan, run, arm):
                     yield from (_Wanted(setting, arm, seed, trained_on, site) for site in tested)
@@ -171,7 +172,7 @@ def _unfinished_training(plan: Plan, run: Run) -> list[str]:
     for arm in plan.arms:
         if not any(runs_in(setting, arm) for setting in whole):
             continue
-        for seed in plan.seeds if arm != "zero-shot" else ():
+        for seed in plan.seeds if arm not in SEEDLESS else ():
             wanted = len(_models(plan, run, arm))
             own = {cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)}
             trained = len([trained_on for trained_on in own if not trained_on.startswith(WITHOUT)])

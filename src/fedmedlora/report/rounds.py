@@ -59,7 +59,7 @@ def _dev_parts(run: Run, identity: str) -> list[Markup]:
             series = [_dev_series(run, arm, site, task) for arm in arms_of(run)]
             title = f"{TASK_NAMES[task]}, strict F1 on the dev notes of {site}"
             charts.append(line_chart(f"{identity}-dev-{task}-{place}", title, "F1, strict", series))
-    if not any(charts):
+    if not any(one.dev for one in run.rounds):
         return [paragraph("— No dev score is recorded: there are no dev notes, or scoring them each round is off.")]
     note = "The line of single-site is each site's own model."
     return [paragraph(note), _panels(charts), *(_dev_table(run, task) for task in run.tasks)]
@@ -137,7 +137,7 @@ def _loss_parts(run: Run, identity: str) -> list[Markup]:
         series = [_site_series(run, arm, site, lambda at: at.loss) for site in _trained_sites(run, arm)]
         title = f"{arm_label(arm)}: training loss by site"
         charts.append(line_chart(f"{identity}-loss-{place}", title, "nats per target token", series))
-    if not any(charts):
+    if not any(site.loss is not None for one in run.rounds for site in one.sites.values()):
         return [paragraph("— No training loss is recorded.")]
     return [_panels(charts), _loss_table(run)]
 
@@ -211,7 +211,7 @@ def _weight_rows(run: Run, arm: str) -> list[list[Markup]]:
     rows: list[list[Markup]] = []
     own = [one for one in run.rounds if one.arm == arm]
     for one in sorted(own, key=lambda one: (one.trained_on, one.seed, one.number)):
-        for site in (site for site in _trained_sites(run, arm) if site in one.sites):
+        for site in sorted(one.sites):
             at = one.sites[site]
             note = f"left out: {at.refused}" if at.refused is not None else ""
             rows.append(

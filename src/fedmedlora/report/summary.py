@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fedmedlora.report.elements import Markup, bullets, element, paragraph
 from fedmedlora.report.numbers import Spread, decimal, listed, several, size
 from fedmedlora.report.paired import COMPARED, PairedTest, Verdict, found_verdict
-from fedmedlora.report.progress import FEDERATED, arm_label, tested_sites
+from fedmedlora.report.progress import EXTERNAL, FEDERATED, arm_label, tested_sites
 from fedmedlora.report.records import ArmCost, Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.scoring import Task
@@ -65,7 +65,7 @@ def summary_section(run: Run, setting: str, tests: Sequence[PairedTest]) -> list
         if not found:
             parts.append(paragraph(f"— {TASK_NAMES[task]}: no strict F1 is defined yet, so nothing is compared."))
             continue
-        verdicts = _verdicts(found, [test for test in tests if test.task == task])
+        verdicts = _verdicts(setting, found, [test for test in tests if test.task == task])
         overall = [_overall(verdicts, one, other) for one, other in COMPARED]
         sentences = [_site_sentence(site, arms, verdicts) for site, arms in found.items()]
         parts.append(element("h4", f"{TASK_NAMES[task]}, strict F1"))
@@ -77,17 +77,18 @@ def summary_section(run: Run, setting: str, tests: Sequence[PairedTest]) -> list
 
 _NOISE = (
     "“Within the noise”: a paired test on the same documents, corrected for the number of tests, finds no difference "
-    "(or, where records are too old for it, the 95 % intervals overlap). Single-site is each site's own model."
+    "(or, where records are too old for it, the 95 % intervals overlap). Single-site is each site's own model; "
+    "on external sites it is the mean over the sites' models, which no test judges."
 )
 
 
 def _verdicts(
-    found: dict[str, dict[str, Estimate]], tests: Sequence[PairedTest]
+    setting: str, found: dict[str, dict[str, Estimate]], tests: Sequence[PairedTest]
 ) -> dict[tuple[str, str, str], Verdict]:
     """(site, arm, arm that it is held against) → what the test says, or without one the intervals."""
     tested = {(test.site, test.arm, test.against): found_verdict(test) for test in tests}
     return {
-        (site, one, other): tested.get((site, one, other)) or judge(arms[one], arms[other])
+        (site, one, other): tested.get((site, one, other)) or _judged(setting, arms, one, other)
         for site, arms in found.items()
         for one, other in COMPARED
         if one in arms and other in arms
@@ -98,11 +99,17 @@ def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estima
     """Site → arm → estimate, where there is one."""
     found: dict[str, dict[str, Estimate]] = {}
     for site in tested_sites(run, setting):
-        for arm in ("zero-shot", "single-site", "centralised", *FEDERATED):
+        for arm in ("zero-shot", "single-site", "centralised", *FEDERATED, "api"):
             value = estimate([one for one in own_scores(run, setting, arm) if one.test_site == site], task)
             if value is not None:
                 found.setdefault(site, {})[arm] = value
     return found
+
+
+def _judged(setting: str, arms: dict[str, Estimate], one: str, other: str) -> Verdict:
+    """By the intervals. Several sites' models on one external site have none together."""
+    several_models = setting == EXTERNAL and "single-site" in (one, other)
+    return "not judged" if several_models else judge(arms[one], arms[other])
 
 
 def _site_sentence(site: str, arms: dict[str, Estimate], verdicts: dict[tuple[str, str, str], Verdict]) -> str:
@@ -119,7 +126,7 @@ def _stands(difference: float, found: Verdict, label: str) -> str:
     """Where one stands to the arm of that label: "0.031 above Single-site (within the noise)"."""
     where = "level with" if difference == 0 else f"{decimal(abs(difference))} {'above' if difference > 0 else 'below'}"
     if found == "not judged":
-        return f"{where} {label} (no interval, so not judged)"
+        return f"{where} {label} (not judged)"
     return f"{where} {label} (within the noise)" if found == "within the noise" else f"{where} {label}"
 
 

@@ -60,6 +60,7 @@ def _score_row(run: Run, score: Score, task: Task, rule: str) -> Row:
     counted = score.tasks[task].strict if rule == "strict" else score.tasks[task].lenient
     interval = next((one for cell, one in score.intervals.items() if cell == (task, rule)), None)
     return {
+        "run": run.folder,
         "study": run.info.name,
         "setting": score.setting,
         "arm": score.arm,
@@ -84,6 +85,7 @@ def paired_rows(run: Run) -> list[Row]:
     """A line for every paired test."""
     return [
         {
+            "run": run.folder,
             "study": run.info.name,
             "setting": setting,
             "task": test.task,
@@ -109,11 +111,12 @@ def latex_tables(runs: Iterable[Run]) -> list[str]:
 
 def _latex(run: Run, setting: str, task: Task) -> str:
     sites = tested_sites(run, setting)
+    named = f"{_escaped(run.info.name)} ({_escaped(run.folder)})"
     heads = " & ".join(rf"\multicolumn{{2}}{{c}}{{{_escaped(site)}}}" for site in sites)
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escaped(run.info.name)}: {TASK_NAMES[task]}, strict and lenient F1, {_escaped(setting)}.}}",
+        rf"\caption{{{named}: {TASK_NAMES[task]}, strict and lenient F1, {_escaped(setting)}.}}",
         rf"\begin{{tabular}}{{l{'rr' * len(sites)}}}",
         r"\toprule",
         rf" & {heads} \\",

@@ -11,6 +11,7 @@ from fedmedlora.errors import ConfigError
 from fedmedlora.inference.api import ApiClient, ApiSettings
 from fedmedlora.inference.api_answers import ApiAnswers, check_may_leave, choose_shots
 from fedmedlora.markup.encode import Example
+from fedmedlora.studies.cells import study_cells
 from fedmedlora.studies.resident import Resident
 
 FOLDER = "api"
@@ -19,10 +20,12 @@ FOLDER = "api"
 
 def check_api(resident: Resident) -> None:
     """Before anything expensive: what may not be sent, or cannot be for want of a key. Raises ConfigError."""
-    if "api" not in resident.config.arms:
+    asking = [cell for cell in study_cells(resident.config) if cell.arm == "api"]
+    if not asking:
         return
     config = resident.config.api
-    sent = [document for site in resident.sites for document in resident.documents(site, "test")]
+    tested = {site for cell in asking for site in cell.tests(resident.config)}
+    sent = [document for site in sorted(tested) for document in resident.documents(site, "test")]
     if config.shots:
         sent += [document for site in resident.config.members for document in resident.sites[site].parts["train"]]
     check_may_leave(sent, allowed=config.allow_credentialed, where=config.base_url)
@@ -58,6 +61,8 @@ def _settings(config: ApiConfig) -> ApiSettings:
         timeout_s=config.timeout_s,
         attempts=config.attempts,
         max_tokens=config.max_tokens,
+        token_limit_key=config.token_limit_key,
+        fixed=config.fixed,
         price_in=config.price_in,
         price_out=config.price_out,
     )

@@ -80,7 +80,7 @@ def render_card(
         "## What it is",
         _table(("", ""), _identity(config, info, scores, trained)),
         "## How it was trained",
-        _METHODS[cell.arm],
+        _METHODS[cell.arm] + (f" The notes of {cell.left_out} were left out." if cell.left_out else ""),
         *_training(config, cell, info, trained),
         "## How it scores",
         *_scores(config, scores),

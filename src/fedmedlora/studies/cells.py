@@ -80,7 +80,10 @@ class Cell:
 
 
 def study_cells(config: StudyConfig) -> list[Cell]:
-    """Every cell that is tested somewhere, in the order in which they run: seed by seed, arms as the study has them."""
+    """Every cell that is tested somewhere, in the order in which they run: seed by seed, arms as the study has them.
+
+    Raises ConfigError when there is none.
+    """
     names = config.members
     cells = [cell for seed in config.seeds for arm in config.arms for cell in _arm_cells(arm, seed, names)]
     if "leave-one-out" in config.settings:
@@ -92,7 +95,14 @@ def study_cells(config: StudyConfig) -> list[Cell]:
             for cell in _arm_cells(arm, seed, tuple(other for other in names if other != name))
             if cell.trained_on == ALL and not cell.personal
         ]
-    return [cell for cell in cells if cell.tests(config)]
+    # The same question under another seed has the same answer.
+    cells = [cell for cell in cells if cell.tests(config) and (cell.arm != "api" or cell.seed == config.seeds[0])]
+    if not cells:
+        raise ConfigError(
+            f"there is nothing to run: none of the arms {', '.join(config.arms)} has a model to test in the settings "
+            f"{', '.join(config.settings)}. Name other arms or settings, or mark a site as external."
+        )
+    return cells
 
 
 def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ def evaluate(
     started, passes, tokens = monotonic(), answers.passes, answers.tokens
     scores: dict[Task, Scores] = {}
     dropped: dict[str, int] = {}
+    before = Counter(answers.problems) if isinstance(answers, ApiAnswers) else Counter()
     for task in tasks:
         predict = predict_entities if task == "ner" else predict_modifiers
         predicted = predict(documents, encoder, answers, on_answered)
@@ -95,6 +97,8 @@ def evaluate(
         dropped.update({f"{task}, not scored: {why}": count for why, count in scores[task].dropped.items()})
         if predictions is not None:
             write_documents(predicted.documents, predictions.with_name(f"{predictions.name}.{task}.jsonl"), "jsonl")
+    if isinstance(answers, ApiAnswers):
+        dropped.update({f"answers, {why}": count for why, count in sorted((answers.problems - before).items())})
     return Evaluation(
         scores, len(documents), answers.passes - passes, answers.tokens - tokens, monotonic() - started, dropped
     )

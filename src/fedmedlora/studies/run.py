@@ -8,17 +8,19 @@ else is derived anew from checkpoints and seeds, so a resumed run ends with the 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
 from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
-from fedmedlora.errors import ConfigError, TrainingError
+from fedmedlora.errors import ConfigError, EnvironmentProblem, TrainingError
 from fedmedlora.federation.checkpoint import adapter_file, has_checkpoint
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
@@ -34,6 +36,10 @@ from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
 from fedmedlora.training.loop import Progress, TrainSettings
 from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
+
+_OF_NO_CONSEQUENCE = frozenset(
+    {"timeout_s", "attempts", "concurrency", "price_in", "price_out", "key_variable", "allow_credentialed"}
+)
 
 STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
 
@@ -69,6 +75,9 @@ def run_study(
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
     resident = load_resident(config)
     check_api(resident)
+    for cell in cells:
+        if cell_rule(cell, config.plus).needs_losses:
+            resident.judged(cell.sites)
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
@@ -81,14 +90,16 @@ def run_study(
         watcher.note(f"[{number}/{len(cells)}] {name}")
         try:
             _run_cell(run, cell)
-        except TrainingError as error:
+        except (TrainingError, EnvironmentProblem) as error:
+            if isinstance(error, EnvironmentProblem) and cell.arm != "api":
+                raise
             watcher.note(f"failed: {error}")
             failed.append(f"{name}: {error}")
     write_cards(config, out)
     if failed:
         raise TrainingError(
-            f"{len(failed)} of {len(cells)} models could not be trained; the others are recorded. {' '.join(failed)} "
-            "With --resume these are tried again; other settings need another --out."
+            f"{len(failed)} of {len(cells)} models could not be trained, or asked; the others are recorded. "
+            f"{' '.join(failed)} With --resume these are tried again; other settings need another --out."
         )
     return out
 
@@ -100,12 +111,19 @@ def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
         raise ConfigError(
             f"{out}: this folder already holds a run. Add --resume to go on with it, or choose another --out."
         )
-    if (out / STUDY_FILE).read_text(encoding="utf-8") != study_toml(config, out):
+    then = tomllib.loads((out / STUDY_FILE).read_text(encoding="utf-8"))
+    if _deciding(then) != _deciding(tomllib.loads(study_toml(config, out))):
         raise ConfigError(
             f"{out}: the run in this folder was started with another configuration (its {STUDY_FILE} differs). "
             "Resume with the same study file, flags and version of fedmedlora, or choose another --out, or remove "
             "the folder."
         )
+
+
+def _deciding(study: dict[str, Any]) -> dict[str, Any]:
+    """What decides a study's results: everything but how patiently, how fast and at what price a server is asked."""
+    asked = {key: value for key, value in study.get("api", {}).items() if key not in _OF_NO_CONSEQUENCE}
+    return {**study, "api": asked}
 
 
 def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
@@ -172,7 +190,8 @@ def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, 
     if not cell.personal:
         return state
     own = own_tensors(run.out / "state" / cell.folder, site, round_number)
-    return AdapterState({**state.arrays, **own}, state.spec)
+    # A site that never finished a round has trained nothing of its own: it is left with what it began with.
+    return AdapterState({**run.resident.adapted.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
 
 
 def _train(run: StudyRun, cell: Cell) -> FederationResult:

@@ -18,6 +18,7 @@ from fedmedlora.corpus.recipes import apply_recipe
 from fedmedlora.corpus.splits import PARTS, check_patients, check_split, load_split_file, make_split, select_part
 from fedmedlora.corpus.synthetic import PROFILES, generate_notes
 from fedmedlora.errors import ConfigError, CorpusError, nearest
+from fedmedlora.inference.api_answers import CREDENTIALED
 from fedmedlora.record import digest_json
 
 
@@ -61,6 +62,8 @@ def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
     parts = _generated(site) if site.synthetic is not None else _read_parts(site, config, dropped)
     if site.labels is not None:
         parts = {part: [_narrow(document, site.labels, dropped) for document in held] for part, held in parts.items()}
+    if site.credentialed:
+        parts = {part: [_credentialed(document) for document in held] for part, held in parts.items()}
     if site.external:
         parts = {"train": [], "dev": [], "test": parts["test"]}
     for part, held in parts.items():
@@ -73,6 +76,10 @@ def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
             "label of the study. Training on them would teach to mark nothing. Give it annotated notes."
         )
     return SiteNotes(site.name, {part: tuple(held) for part, held in parts.items()}, dict(sorted(dropped.items())))
+
+
+def _credentialed(document: Document) -> Document:
+    return replace(document, meta={**document.meta, CREDENTIALED: True})
 
 
 def _generated(site: SiteConfig) -> dict[str, list[Document]]:

@@ -38,8 +38,8 @@ class TrainSettings:
     lr: peak learning rate. epochs: passes over the examples in one round. batch_size: examples a batch;
     gradient_accumulation: batches an optimizer step. pack_tokens: most tokens in one forward pass, into as many of
     which a batch is divided as it needs; 0: as memory allows. warmup_fraction: share of the whole federation's steps.
-    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast, where the
-    machine has such arithmetic. checkpointing: recompute activations.
+    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast, where the machine has such arithmetic.
+    checkpointing: recompute activations.
     keep_moments: carry AdamW's moments from round to round instead of starting each at zero. train_a: False leaves
     every A as it is and trains B alone (FFA-LoRA, arXiv 2403.12313). proximal_mu: strength of FedProx's pull towards
     the adapter that the stretch begins with, mu/2 ‖w − w₀‖² added to the loss (arXiv 1812.06127); 0: none.
@@ -300,7 +300,7 @@ def _optimizer(trained: _Trained, settings: TrainSettings, moments: Moments | No
             if name not in moments.first:
                 continue
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(moments.step)),
+                "step": torch.tensor(float(moments.step), device=parameter.device),
                 "exp_avg": torch.from_numpy(np.array(moments.first[name])).to(parameter.device),
                 "exp_avg_sq": torch.from_numpy(np.array(moments.second[name])).to(parameter.device),
             }

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from safetensors import SafetensorError
@@ -24,6 +25,7 @@ from fedmedlora.record import digest_bytes, digest_json, write_atomic
 from fedmedlora.training.batch import Corpus
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate, Validator
 from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, fit, loss_over, validation_batches
+from fedmedlora.training.objective import Objective
 
 _log = logging.getLogger(__name__)
 
@@ -181,6 +183,8 @@ def settings_from_scalars(values: Mapping[str, JsonScalar]) -> TrainSettings:
             value = float(value)
         if type(value) is not expected:
             raise ConfigError(f"training setting '{name}': expected {expected.__name__}, got {json.dumps(value)}.")
+        if name == "objective" and value not in get_args(Objective):
+            raise ConfigError(f"training setting 'objective': {nearest(str(value), get_args(Objective))}")
         checked[name] = value
     return dataclasses.replace(TrainSettings(), **checked)  # type: ignore[arg-type]
 
