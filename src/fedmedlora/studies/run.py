@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmedlora.adapters.precision import autocast
-from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
+from fedmedlora.adapters.state import AdapterState, from_bytes, load_state, save_state
 from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
@@ -29,9 +29,10 @@ from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, few_notes_settings, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
+from fedmedlora.studies.variants import LowResource
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
 from fedmedlora.training.loop import Progress, TrainSettings
@@ -75,6 +76,9 @@ def run_study(
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
     resident = load_resident(config)
     check_api(resident)
+    cells = resident.cells
+    for line in resident.remarks:
+        watcher.note(line)
     for cell in cells:
         if cell_rule(cell, config.plus).needs_losses:
             resident.judged(cell.sites)
@@ -133,7 +137,7 @@ def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
         write_atomic(path, json.dumps(now, indent=1, sort_keys=True) + "\n")
         return
     then: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in ("base", "adapter", "sites", "machine") if then.get(key) != now[key]]
+    changed = [key for key in ("base", "adapter", "sites", "derived", "machine") if then.get(key) != now[key]]
     if changed:
         raise ConfigError(
             f"{out}: this run was started with another {', another '.join(changed)} (see its {RUN_FILE}). Notes, base, "
@@ -163,7 +167,7 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
         state = result.state
         _record_rounds(run, cell, result)
     else:
-        result, state = None, run.resident.adapted.fresh(cell.seed)
+        result, state = None, _initial(run, cell)
     states = _final_states(run, cell, state)
     for site, setting in to_test.items():
         if site not in tested:
@@ -177,7 +181,8 @@ def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, A
     """The model that each site ends with, saved: one for all, or one a site where part of it never travelled."""
     folder = run.out / "adapters" / cell.folder
     if not cell.personal:
-        save_state(state, folder, run.config.base)
+        if not cell.untrained_start:
+            save_state(state, folder, run.config.base)
         return dict.fromkeys(run.resident.sites, state)
     states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.config.members}
     for site, own in states.items():
@@ -196,17 +201,20 @@ def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, 
 
 def _train(run: StudyRun, cell: Cell) -> FederationResult:
     resident, config = run.resident, run.config
-    settings = cell_settings(cell, config.training, config.fedprox)
+    settings, rounds = cell_settings(cell, config.training, config.fedprox), config.rounds
+    if isinstance(cell.variant, LowResource):
+        examples = sum(len(resident.examples[source]) for source in cell.sources)
+        settings, rounds = few_notes_settings(settings, config, examples), 1
     folder = run.out / "state" / cell.folder
     trainers: list[SiteTrainer] = [
-        LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
-        for name, notes in cell.members
+        LoraSiteTrainer(name, resident.adapted, resident.corpus(sources), folder, _step_watcher(run, name))
+        for name, sources in cell.members
     ]
     rule = cell_rule(cell, config.plus)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
         rule,
-        config.rounds,
+        rounds,
         cell.seed,
         settings_to_scalars(settings),
         wire=cell_wire(cell, config.federation),
@@ -214,12 +222,22 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     return run_federation(
         in_process_grid(trainers),
         plan,
-        resident.adapted.fresh(cell.seed),
+        _initial(run, cell),
         folder,
         validator=_judge(resident, cell, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
-        on_round=lambda record, state: _finish_round(run, cell, settings, record, state),
+        on_round=lambda record, state: _finish_round(run, cell, rounds, record, state),
     )
+
+
+def _initial(run: StudyRun, cell: Cell) -> AdapterState:
+    """What a cell begins with: the final adapter of another, or a fresh one."""
+    if cell.start is None:
+        return run.resident.adapted.fresh(cell.seed)
+    folder = run.out / "adapters" / cell.start.folder
+    if not folder.is_dir():
+        raise TrainingError(f"the model that it begins with, {cell.start.arm}, seed {cell.seed}, was not trained.")
+    return load_state(folder, run.resident.adapted.base.digest)
 
 
 def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
@@ -243,15 +261,15 @@ class _Steps:
         self._watcher.advance(1, f"loss {progress.loss:.4f}")
 
 
-def _finish_round(run: StudyRun, cell: Cell, settings: TrainSettings, record: RoundRecord, state: AdapterState) -> None:
+def _finish_round(run: StudyRun, cell: Cell, rounds: int, record: RoundRecord, state: AdapterState) -> None:
     losses = ", ".join(f"{site.site} {site.loss:.4f}" for site in record.sites if site.loss is not None)
     run.watcher.note(
-        f"round {record.round + 1}/{run.config.rounds}: {record.seconds:.0f} s, training loss {losses}"
+        f"round {record.round + 1}/{rounds}: {record.seconds:.0f} s, training loss {losses}"
         + (f", {(record.bytes_sent + record.bytes_received) / 1e6:.1f} MB exchanged" if cell.federated else "")
     )
     for site, reason in record.refused.items():
         run.watcher.note(f"round {record.round + 1}: site '{site}' was left out: {reason}")
-    if run.config.evaluation.evaluate_dev_each_round:
+    if run.config.evaluation.evaluate_dev_each_round and cell.dev_sites(run.config):
         _dev_scores(run, cell, record.round, state)
 
 
@@ -265,9 +283,7 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
     if state is None:
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
     scores: dict[str, object] = {}
-    for name in run.config.members:
-        if name == cell.left_out:
-            continue
+    for name in cell.dev_sites(run.config):
         documents = run.resident.documents(name, "dev")
         if documents:
             run.resident.adapted.write(_at_site(run, cell, round_number, state, name))
@@ -313,7 +329,8 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
     for record in result.history:
         if (*cell.key, record.round) in known:
             continue
-        dev = _dev_scores(run, cell, record.round) if run.config.evaluation.evaluate_dev_each_round else {}
+        scored = run.config.evaluation.evaluate_dev_each_round and cell.dev_sites(run.config)
+        dev = _dev_scores(run, cell, record.round) if scored else {}
         line = {
             "arm": cell.arm,
             "seed": cell.seed,
@@ -346,7 +363,7 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
     sites = [site for record in history for site in record.sites]
     messages = 2 * sum(1 for site in sites if site.outcome != "absent")
     return {
-        **_head("arm", cell, "in-domain" if cell.left_out is None else "leave-one-out"),
+        **_head("arm", cell, cell.setting),
         "seconds": round(sum(record.seconds for record in history), 3),
         "validation_seconds": round(sum(record.validation_seconds for record in history), 3),
         "target_tokens": sum(site.trained_tokens for site in sites),
@@ -360,7 +377,14 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
 
 
 def _head(kind: str, cell: Cell, setting: SettingName) -> dict[str, object]:
-    return {"kind": kind, "setting": setting, "arm": cell.arm, "seed": cell.seed, "trained_on": cell.trained_on}
+    return {
+        "kind": kind,
+        "setting": setting,
+        "variant": {} if cell.variant is None else cell.variant.to_json(),
+        "arm": cell.arm,
+        "seed": cell.seed,
+        "trained_on": cell.trained_on,
+    }
 
 
 def _key(line: Mapping[str, object]) -> tuple[object, object, object]:
