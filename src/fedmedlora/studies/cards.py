@@ -13,7 +13,8 @@ from typing import Any
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.record import read_json_lines, write_atomic
 from fedmedlora.studies.cells import NOTHING, Cell, cell_rule, study_cells
-from fedmedlora.studies.variants import ALL, LeaveOneOut, LowResource, Scaling, Uneven
+from fedmedlora.studies.uneven import describe_change
+from fedmedlora.studies.variants import ALL, Changed, FewNotes, LeaveOneOut, LowResource, Scaling, Uneven
 
 CARD_FILE = "README.md"
 
@@ -157,7 +158,8 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
         rows.insert(0, ("Rule", cell_rule(cell, config.plus).title))
         exchanged = trained["bytes_sent"] + trained["bytes_received"]
         rows.append(("Exchanged", f"{exchanged:,} bytes, as {config.federation.wire}"))
-    sites = [_site_row(one) for one in info["sites"] if one["name"] in cell.sources or isinstance(cell.variant, Scaling)]
+    plain = cell.sites if isinstance(cell.variant, Scaling) else cell.sources
+    sites = [_site_row(one) for one in info["sites"] if one["name"] in plain]
     sites += [_derived_row(one) for one in info["derived"] if (one["name"], one["seed"]) in _derived(cell)]
     heads = ("Site", "Documents", "Entity examples", "Modifier examples", "Labels", "Digest of the notes")
     return [_table(("", ""), rows), _table(heads, sites)]
@@ -172,7 +174,7 @@ def _derived(cell: Cell) -> set[tuple[str, int | None]]:
 def _derived_row(made: Mapping[str, Any]) -> tuple[str, ...]:
     examples = made["examples"]
     counts = (made["documents"], examples.get("ner", 0), examples.get("re", 0))
-    return (made["name"], *(f"{count:,}" for count in counts), "as above", f"`{made['digest']}`")
+    return (made["name"], *(f"{count:,}" for count in counts), str(len(made["labels"])), f"`{made['digest']}`")
 
 
 def _site_row(site: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from fedmedlora.record import digest_json
 from fedmedlora.studies.divide import Note, divide
 from fedmedlora.studies.sites import SiteNotes
 from fedmedlora.studies.uneven import annotate
-from fedmedlora.studies.variants import Changed, Derived, FewNotes, Shard
+from fedmedlora.studies.variants import Changed, Derived, FewNotes, Shard, Source
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 
 
@@ -42,7 +42,7 @@ def derive_examples(
     config: StudyConfig,
     notes: Mapping[str, SiteNotes],
     encoder: Encoder,
-    members: Mapping[str, Sequence[Example]],
+    members: Mapping[Source, Sequence[Example]],
 ) -> dict[Derived, DerivedExamples]:
     """The examples of every source that can be had: a new site with too few notes has none of so many.
 
@@ -119,7 +119,7 @@ def _changed(source: Changed, config: StudyConfig, site: SiteNotes, encoder: Enc
 
 
 def _shards(
-    shard: Shard, members: Mapping[str, Sequence[Example]], labels: LabelSet, alpha: float
+    shard: Shard, members: Mapping[Source, Sequence[Example]], labels: LabelSet, alpha: float
 ) -> list[DerivedExamples]:
     """All shards of one division. Their examples are those of the members, each in one shard, in the members' order."""
     pooled: dict[tuple[str, str], list[Example]] = {}

@@ -98,7 +98,7 @@ def load_resident(config: StudyConfig) -> Resident:
     base = load_base(config.base, dtype=working_dtype(training.bf16))
     adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
     encoder = Encoder(base.tokenizer, labels, "brief", usable_tokens(base, training.max_tokens))
-    examples: dict[str, Sequence[Example]] = {}
+    examples: dict[Source, Sequence[Example]] = {}
     dropped = {}
     for name in config.members:
         site = notes[name]
@@ -125,9 +125,8 @@ def load_resident(config: StudyConfig) -> Resident:
         encoder,
         examples,
     )
-    sources: dict[Source, Sequence[Example]] = dict(examples)
-    sources.update((source, made.examples) for source, made in derived.items())
-    return Resident(config, labels, notes, adapted, encoder, decoder, sources, derived, validation, dropped)
+    examples.update((source, made.examples) for source, made in derived.items())
+    return Resident(config, labels, notes, adapted, encoder, decoder, examples, derived, validation, dropped)
 
 
 def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], encoder: Encoder) -> dict[str, Encoded]:
@@ -171,7 +170,7 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         },
         "adapter": {"parameters": state.parameters, "bytes": state.nbytes},
         "sites": [_describe_site(resident, name) for name in resident.sites],
-        "derived": [_describe_derived(source, made) for source, made in resident.derived.items()],
+        "derived": [_describe_derived(source, made, resident.labels) for source, made in resident.derived.items()],
         "cells": [_describe_cell(cell, config) for cell in resident.cells],
     }
     return json.loads(json.dumps(described))  # type: ignore[no-any-return]
@@ -209,13 +208,15 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
     }
 
 
-def _describe_derived(source: Derived, made: DerivedExamples) -> dict[str, object]:
+def _describe_derived(source: Derived, made: DerivedExamples, labels: LabelSet) -> dict[str, object]:
+    asked = {name for example in made.examples for name in labels.asked(example.request.document.labels)}
     return {
         "name": source.name,
         "seed": None if isinstance(source, Changed) else source.seed,
         "documents": made.documents,
         "examples": _by_task(made.examples),
         "target_tokens": sum(len(example.completion) for example in made.examples),
+        "labels": [name for name in labels.names if name in asked],
         "digest": made.digest,
         "changed": dict(made.changed),
         "dropped": dict(made.dropped),

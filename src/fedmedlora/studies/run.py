@@ -21,7 +21,7 @@ from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError, EnvironmentProblem, TrainingError
-from fedmedlora.federation.checkpoint import adapter_file, has_checkpoint
+from fedmedlora.federation.checkpoint import adapter_file, federation_in, has_checkpoint, read_checkpoint
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
@@ -194,7 +194,8 @@ def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, 
     """What a site has after a round: the global adapter, and in place of what never travelled its own tensors."""
     if not cell.personal:
         return state
-    own = own_tensors(run.out / "state" / cell.folder, site, round_number)
+    folder = run.out / "state" / cell.folder
+    own = own_tensors(folder, site, round_number, federation_in(folder))
     # A site that never finished a round has trained nothing of its own: it is left with what it began with.
     return AdapterState({**run.resident.adapted.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
 
@@ -210,6 +211,10 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         LoraSiteTrainer(name, resident.adapted, resident.corpus(sources), folder, _step_watcher(run, name))
         for name, sources in cell.members
     ]
+    if has_checkpoint(folder) and _scores_dev(run, cell):
+        # What a site does not send it keeps for two rounds: what a kill left unscored is scored before the next.
+        for record in read_checkpoint(folder)[0].history:
+            _dev_scores(run, cell, record.round)
     rule = cell_rule(cell, config.plus)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
@@ -269,8 +274,12 @@ def _finish_round(run: StudyRun, cell: Cell, rounds: int, record: RoundRecord, s
     )
     for site, reason in record.refused.items():
         run.watcher.note(f"round {record.round + 1}: site '{site}' was left out: {reason}")
-    if run.config.evaluation.evaluate_dev_each_round and cell.dev_sites(run.config):
+    if _scores_dev(run, cell):
         _dev_scores(run, cell, record.round, state)
+
+
+def _scores_dev(run: StudyRun, cell: Cell) -> bool:
+    return run.config.evaluation.evaluate_dev_each_round and bool(cell.dev_sites(run.config))
 
 
 def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterState | None = None) -> Json:
@@ -329,8 +338,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
     for record in result.history:
         if (*cell.key, record.round) in known:
             continue
-        scored = run.config.evaluation.evaluate_dev_each_round and cell.dev_sites(run.config)
-        dev = _dev_scores(run, cell, record.round) if scored else {}
+        dev = _dev_scores(run, cell, record.round) if _scores_dev(run, cell) else {}
         line = {
             "arm": cell.arm,
             "seed": cell.seed,

@@ -141,9 +141,7 @@ def _shift(document: Document, entity: Entity, labels: LabelSet, generator: rand
         for start in _next_to(first[0], [a for a, _ in words])
         if start < first[1]
     ]
-    moved = [
-        spans for spans in moved if all(before[1] <= after[0] for before, after in pairwise(spans))
-    ]
+    moved = [spans for spans in moved if all(before[1] <= after[0] for before, after in pairwise(spans))]
     return replace(entity, spans=generator.choice(moved)) if moved else entity
 
 
