@@ -41,8 +41,8 @@ SCORE_FIELDS = {
     "tallies", "decode", "dropped", "adapter_digest",
 }  # fmt: skip
 ARM_FIELDS = {
-    "kind", "setting", "variant", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps",
-    "rounds", "bytes_sent", "bytes_received", "full_model_bytes", "adapter_digest",
+    "kind", "setting", "variant", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens",
+    "steps", "rounds", "bytes_sent", "bytes_received", "full_model_bytes", "adapter_digest",
 }  # fmt: skip
 
 

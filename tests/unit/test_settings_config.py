@@ -150,7 +150,9 @@ def test_mistakes_are_told_by_name(tmp_path: Path, overrides: tuple[str, ...], m
 
 
 def test_arms_that_cannot_serve_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'fedsa-lora', which has no one model .*: expected one of centralised, fedm"):
+    with pytest.raises(
+        ConfigError, match=r"'fedsa-lora', which has no one model .*: expected one of centralised, fedm"
+    ):
         study_cells(load(tmp_path, 'low_resource.starts=["fedsa-lora"]'))
     with pytest.raises(ConfigError, match="scaling has nothing to train: none of centralised, fedsa-lora averages"):
         study_cells(load(tmp_path, 'arms=["centralised", "fedsa-lora"]', 'settings=["scaling"]'))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_few_notes_are_nested_seeded_and_begin_with_one_that_marks_something() -
     for seed in range(5):
         drawn = [[note.id for note in draw_notes(documents, k, f"s/{seed}", ["ner", "re"])] for k in (1, 5, 10, 30)]
         assert drawn[0] == ["19"]
-        for fewer, more in zip(drawn, drawn[1:], strict=False):
+        for fewer, more in pairwise(drawn):
             assert more[: len(fewer)] == fewer
         assert sorted(drawn[-1], key=int) == [str(at) for at in range(30)]
         assert draw_notes(documents, 1, f"s/{seed}", ["ner"])[0].id in ("7", "11", "19")
