@@ -28,6 +28,7 @@ SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+ServerOptimizerName: TypeAlias = Literal["average", "momentum", "adam"]
 
 BUNDLED = "bundled"
 
@@ -225,11 +226,27 @@ class ApiConfig(_Checked):
 
 
 class FederationConfig(_Checked):
-    """How adapters travel between sites and coordinator, in the arms that average."""
+    """How adapters travel and how the coordinator combines them, in the arms that average."""
 
     wire: WirePrecision = Field(
         default="float32", description="'bfloat16': a third of the bytes; 'int8': 29 %, with error feedback"
     )
+    server_optimizer: ServerOptimizerName = Field(
+        default="average", description="from the sites' average to the next adapter; FedOpt, arXiv 2003.00295"
+    )
+    server_lr: _Positive | None = Field(
+        default=None, description="of that optimizer; none: 1. 'adam' needs one: the most a value moves in a round"
+    )
+    server_momentum: _Fraction = Field(default=0.9, description="share of a round's step kept in the next, 'momentum'")
+    server_beta1: _Fraction = Field(default=0.9, description="'adam': decay of the mean change per round")
+    server_beta2: _Fraction = Field(default=0.99, description="'adam': decay of the mean squared change per round")
+    server_epsilon: _Positive = Field(default=1e-3, description="'adam': changes far below it are not scaled up")
+
+    @model_validator(mode="after")
+    def _adam_has_a_rate(self) -> Self:
+        if self.server_optimizer == "adam" and self.server_lr is None:
+            raise ValueError("'adam' moves a value by up to about server_lr a round: set server_lr, for instance 0.01")
+        return self
 
 
 class EvaluationConfig(_Checked):

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rounds import RoundAggregate, RoundAggregation
+from fedmedlora.aggregation.server import server_step
 from fedmedlora.errors import (
     AdapterError,
     ConfigError,
@@ -162,15 +163,16 @@ def _advance(
         del reply
     try:
         aggregate = aggregation.result()
+        step = server_step(plan.server, outgoing, aggregate.state, checkpoint.memory)
     except AdapterError as error:
         raise TrainingError(f"round {task.round + 1} of {task.rounds}: {error} Mend the sites, then resume.") from error
     # Tensors that do not travel under the rule stay as they were.
-    state = AdapterState({**checkpoint.state.arrays, **aggregate.state.arrays}, checkpoint.state.spec)
+    state = AdapterState({**checkpoint.state.arrays, **step.state.arrays}, checkpoint.state.spec)
     sites = tuple(_site_round(known, answers[known.site], aggregate) for known in checkpoint.registrations)
     judging = judge.seconds if judge is not None else 0.0
     record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began, judging)
     _report(task, record)
-    return replace(checkpoint, state=state, history=(*checkpoint.history, record))
+    return replace(checkpoint, state=state, history=(*checkpoint.history, record), memory=step.memory)
 
 
 def _take_in(

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.errors import ConfigError, nearest
 from fedmedlora.federation.codec import PRECISIONS, Precision
 from fedmedlora.training.contract import JsonScalar, Settings
@@ -35,8 +36,8 @@ class FederationPlan:
     """Sites, rule, rounds, seed, the settings that sites train by, and how adapters travel.
 
     sites: names of those that take part. settings: opaque to the federation, flat JSON. min_sites: how many must
-    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). Timeouts
-    may change when a federation is resumed; nothing else.
+    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). server: how
+    averages become global adapters. Timeouts may change when a federation is resumed; nothing else.
     Raises ConfigError for no site, two of one name, no round, a seed out of range, a setting that is not finite, an
     unknown precision.
     """
@@ -49,6 +50,7 @@ class FederationPlan:
     min_sites: int | None = None
     timeouts: Timeouts = Timeouts()
     wire: Precision = "float32"
+    server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sites", tuple(sorted(self.sites)))
@@ -86,6 +88,7 @@ class FederationPlan:
             "settings": dict(self.settings),
             "min_sites": self.min_sites,
             "wire": self.wire,
+            "server": asdict(self.server),
         }
 
     def to_json(self) -> dict[str, object]:
@@ -101,7 +104,17 @@ class FederationPlan:
             rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau)
         elif note.rule != _RuleNote(rule.name) and note.rule != _RuleNote(rule.name, *_numbers(rule)):
             raise ConfigError(f"a federation's plan: rule '{rule.name}' has no alpha or tau to set. Leave them out.")
-        return cls(note.sites, rule, note.rounds, note.seed, note.settings, note.min_sites, note.timeouts, note.wire)
+        return cls(
+            note.sites,
+            rule,
+            note.rounds,
+            note.seed,
+            note.settings,
+            note.min_sites,
+            note.timeouts,
+            note.wire,
+            note.server,
+        )
 
 
 def read_fields(kind: type[_T], text: str | bytes, what: str) -> _T:
@@ -132,6 +145,7 @@ class _Note:
     min_sites: int | None = None
     timeouts: Timeouts = Timeouts()
     wire: Precision = "float32"
+    server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
 
 def _numbers(rule: Rule) -> tuple[float, float | None]:

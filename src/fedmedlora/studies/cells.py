@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.config.models import (
     ArmName,
     FederationConfig,
@@ -154,6 +155,20 @@ def cell_wire(cell: Cell, federation: FederationConfig) -> WirePrecision:
     return federation.wire if cell.federated else "float32"
 
 
+def cell_server(cell: Cell, federation: FederationConfig) -> ServerOptimizer:
+    """How a cell's averages become global adapters. What is not averaged is one run, which no server steps into."""
+    if not cell.federated:
+        return ServerOptimizer()
+    return ServerOptimizer(
+        name=federation.server_optimizer,
+        lr=1.0 if federation.server_lr is None else federation.server_lr,
+        momentum=federation.server_momentum,
+        beta1=federation.server_beta1,
+        beta2=federation.server_beta2,
+        epsilon=federation.server_epsilon,
+    )
+
+
 def describe_cells(config: StudyConfig) -> list[str]:
     """A line for each cell, for a dry run."""
     lines = []
@@ -166,6 +181,8 @@ def describe_cells(config: StudyConfig) -> list[str]:
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
             what += f", adapters sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
+            server = cell_server(cell, config.federation)
+            what += "" if server.plain else f", server {server.name} with lr {server.lr:g}"
         lines.append(f"{what}, tested on {_listed(list(cell.tests(config)))}")
     return lines
 

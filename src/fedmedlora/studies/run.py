@@ -29,7 +29,7 @@ from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
@@ -210,6 +210,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         cell.seed,
         settings_to_scalars(settings),
         wire=cell_wire(cell, config.federation),
+        server=cell_server(cell, config.federation),
     )
     return run_federation(
         in_process_grid(trainers),
