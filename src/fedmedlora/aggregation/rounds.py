@@ -5,7 +5,7 @@ any order. With `order="sites"` (the default) updates are added in sorted site o
 turn waits; the result has the same bits whatever the order of arrival. With a `shelf`, a folder, updates wait on disk,
 and memory is one accumulator however many sites there are; without one they wait in memory (none does when sites run
 in sorted order, as in the in-process grid). With `order="arrival"` nothing waits, and the result may differ from the
-other in its last bits.
+other in its last bits. A rule that averages products holds every update until the end (`products`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Literal
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.checks import check_update
+from fedmedlora.aggregation.products import ProductMean
 from fedmedlora.aggregation.rules import Rule
 from fedmedlora.aggregation.shelf import Shelf
 from fedmedlora.aggregation.stream import WeightedSum
@@ -34,6 +35,7 @@ class RoundAggregate:
     `state` holds the tensors that travel under the rule. `weights` (summing to 1) and `losses` (empty for a rule that
     needs none) are those of the sites that were averaged; `refused` maps every other site that answered to the reason;
     `absent` are registered sites that did not answer; `repeated` sent more than one update, of which the first counted.
+    `residual` is what the next round is to be given, where the rule keeps what a cut lost.
     """
 
     rule: str
@@ -43,6 +45,7 @@ class RoundAggregate:
     refused: Mapping[str, str]
     absent: tuple[str, ...]
     repeated: tuple[str, ...]
+    residual: AdapterState | None = None
 
 
 class RoundAggregation:
@@ -51,7 +54,7 @@ class RoundAggregation:
     `tokens` are the numbers of training target tokens that sites registered before the study; an update's own claim
     plays no part. `score(site, update)` gives the mean validation loss in nats per target token; it is called once for
     every update that passes the checks, and only for a rule that needs losses. A refused site does not stop the round.
-    `shelf` is a folder where updates wait for their turn, None for memory.
+    `shelf` is a folder where updates wait for their turn, None for memory. `residual` is that of the round before.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class RoundAggregation:
         score: Score | None = None,
         order: Literal["sites", "arrival"] = "sites",
         shelf: Path | None = None,
+        residual: AdapterState | None = None,
     ) -> None:
         require_tokens(tokens)
         if rule.needs_losses and score is None:
@@ -70,7 +74,10 @@ class RoundAggregation:
         self._reference = reference.select(rule.travels)
         self._tokens = dict(tokens)
         self._score = score
-        self._sum = WeightedSum()
+        self._sum: WeightedSum | ProductMean = WeightedSum()
+        if rule.combine == "product":
+            limit = len(tokens) * reference.spec.rank if rule.residual == "keep" else 0
+            self._sum = ProductMean(residual, limit)
         self._in_turn = order == "sites"
         self._turns = deque(sorted(tokens))
         self._waiting: dict[str, AdapterState] = {}
@@ -125,14 +132,17 @@ class RoundAggregation:
             self._add_waiting(site)
         if self._shelf is not None:
             self._shelf.close()
+        found = self._sum.result()
+        average, residual = (found, None) if isinstance(found, AdapterState) else found
         return RoundAggregate(
             rule=self._rule.name,
-            state=self._sum.result(),
+            state=average,
             weights=normalised(self._logs),
             losses={site: self._losses[site] for site in sorted(self._losses)},
             refused={site: self._refused[site] for site in sorted(self._refused)},
             absent=absent,
             repeated=tuple(sorted(self._repeated)),
+            residual=residual,
         )
 
     def _first_answer(self, site: str) -> bool:

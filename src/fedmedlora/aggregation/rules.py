@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from fedmedlora.errors import ConfigError, nearest
 
 PAPER = "arXiv 2601.22124, A Federated and Parameter-Efficient Framework for Large Language Model Training in Medicine"
+
+Combine: TypeAlias = Literal["factors", "product"]
+Residual: TypeAlias = Literal["drop", "keep"]
 
 # The default of Fed-MedLoRA+: what the paper's text says, data size times validation utility.
 DEFAULT_ALPHA = 1.0
@@ -41,7 +44,9 @@ class Rule:
 
     `travels` says, by name, which tensors leave a site. `needs` is "sum" where a weighted sum over sites is enough, so
     that secure aggregation may hide the single updates, and "each" where the coordinator must see every update (to
-    score it, for example). `adjustable` is False for a rule that reproduces a published one.
+    score it, for example). `adjustable` is False for a rule that reproduces a published one. `combine` says what is
+    averaged, A and B for themselves or their products (see `products`), and `residual` whether the coordinator keeps
+    what cutting the products' average to the rank loses.
     """
 
     name: str
@@ -51,10 +56,16 @@ class Rule:
     weighting: Weighting
     adjustable: bool
     citation: str
+    combine: Combine = "factors"
+    residual: Residual = "drop"
 
     def __post_init__(self) -> None:
         if self.needs_losses and self.needs != "each":
             raise ConfigError(f"rule '{self.name}' weights by validation loss, so it needs each update, not their sum.")
+        if self.combine == "product" and self.needs != "each":
+            raise ConfigError(
+                f"rule '{self.name}' averages products of A and B, so it needs each update, not their sum."
+            )
 
     @property
     def needs_losses(self) -> bool:
@@ -156,3 +167,12 @@ def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None
         tau=rule.weighting.tau if tau is None else tau,
     )
     return replace(rule, weighting=chosen)
+
+
+def averaging_products(rule: Rule, residual: Residual) -> Rule:
+    """That rule with products B·A averaged, not A and B. Raises ConfigError where one of them does not travel."""
+    if rule.travels is not every_tensor:
+        raise ConfigError(
+            f"rule '{rule.name}' averages one of A and B alone, and leaves no product to average. Leave combine out."
+        )
+    return replace(rule, combine="product", residual=residual, needs="each")

@@ -8,10 +8,10 @@ With Δ the round's average minus the global adapter x that the round began with
                 v ← beta2 · v + (1 − beta2) · Δ²                      v at epsilon²
                 x + lr · m / (√v + epsilon)
 
-`adam` is as published: no bias correction. With the published betas (0.9, 0.99) none is missed in the first round, where
-(1 − beta1) / √(1 − beta2) = 1; later the uncorrected step is longer, by 2.1 at most.
+`adam` is as published: no bias correction. With the published betas (0.9, 0.99) none is missed in the first round,
+where (1 − beta1) / √(1 − beta2) = 1; later the uncorrected step is longer, 2.13 times at most (round 13).
 
-Tensors that do not travel have no Δ and stay. m and v are float32, as adapters are, and belong to the coordinator alone.
+Tensors that do not travel have no Δ and stay. m and v are float32, as adapters are, and are the coordinator's alone.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def _momentum(optimizer: ServerOptimizer, change: Array, moments: _Moments) -> t
 
 
 def _adam(optimizer: ServerOptimizer, change: Array, moments: _Moments) -> tuple[Array, dict[str, Array]]:
-    beta1, beta2, epsilon = np.float32([optimizer.beta1, optimizer.beta2, optimizer.epsilon])
+    beta1, beta2 = np.float32(optimizer.beta1), np.float32(optimizer.beta2)
+    epsilon = np.float32(optimizer.epsilon)
     before, spread = moments[_FIRST], moments[_SECOND]
     first = (1 - beta1) * change if before is None else beta1 * before + (1 - beta1) * change
     second = beta2 * (epsilon * epsilon if spread is None else spread) + (1 - beta2) * change * change

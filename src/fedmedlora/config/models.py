@@ -231,6 +231,12 @@ class FederationConfig(_Checked):
     wire: WirePrecision = Field(
         default="float32", description="'bfloat16': a third of the bytes; 'int8': 29 %, with error feedback"
     )
+    combine: Literal["factors", "product"] = Field(
+        default="factors", description="what is averaged: A and B for themselves, or B·A, cut back to the rank"
+    )
+    residual: Literal["drop", "keep"] = Field(
+        default="drop", description="what that cut loses; 'keep': the coordinator adds it to the next round's average"
+    )
     server_optimizer: ServerOptimizerName = Field(
         default="average", description="from the sites' average to the next adapter; FedOpt, arXiv 2003.00295"
     )
@@ -246,6 +252,17 @@ class FederationConfig(_Checked):
     def _adam_has_a_rate(self) -> Self:
         if self.server_optimizer == "adam" and self.server_lr is None:
             raise ValueError("'adam' moves a value by up to about server_lr a round: set server_lr, for instance 0.01")
+        return self
+
+    @model_validator(mode="after")
+    def _products_stay(self) -> Self:
+        plain = self.server_optimizer == "average" and self.server_lr in (None, 1.0)
+        if self.combine == "product" and not plain:
+            raise ValueError(
+                "'combine' = \"product\" goes with the plain average alone: leave out server_optimizer and server_lr"
+            )
+        if self.combine == "factors" and self.residual == "keep":
+            raise ValueError("'residual' = \"keep\" needs 'combine' = \"product\": averaged factors are not cut")
         return self
 
 

@@ -1,9 +1,10 @@
 """The coordinator's memory on disk: after a crash at any moment it holds the last complete round, whole.
 
 A round's adapter is written first, under a name of its own, then, where the coordinator remembers more than it (moments
-of a server optimizer), that memory; `checkpoint.json`, which names them, is replaced last and atomically, and until then
-the checkpoint is the one before. The memory is never sent. The coordinator draws no random number: the seed in the plan,
-with the round, is the whole state of chance. The moments of training stay with the sites (`training.contract`).
+of a server optimizer, what a product's cut lost), that memory; `checkpoint.json`, which names them, is replaced last
+and atomically, and until then the checkpoint is the one before. The memory is never sent. The coordinator draws no
+random number: the seed in the plan, with the round, is the whole state of chance. The moments of training stay with
+the sites (`training.contract`).
 """
 
 from __future__ import annotations

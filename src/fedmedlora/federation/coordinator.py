@@ -146,7 +146,7 @@ def _advance(
     outgoing = checkpoint.state.select(plan.rule.travels)
     tokens = {registration.site: registration.target_tokens for registration in checkpoint.registrations}
     judge = None if validator is None else _Judge(validator)
-    aggregation = RoundAggregation(plan.rule, outgoing, tokens, judge, shelf=folder)
+    aggregation = RoundAggregation(plan.rule, outgoing, tokens, judge, shelf=folder, residual=checkpoint.memory)
     answers: dict[str, _Answer] = {}
     here = {registration.site for registration in enrolment.nodes.values()}
     for site in sorted(tokens.keys() - here):
@@ -166,13 +166,15 @@ def _advance(
         step = server_step(plan.server, outgoing, aggregate.state, checkpoint.memory)
     except AdapterError as error:
         raise TrainingError(f"round {task.round + 1} of {task.rounds}: {error} Mend the sites, then resume.") from error
+    # A plan has one of the two, or none.
+    memory = step.memory if aggregate.residual is None else aggregate.residual
     # Tensors that do not travel under the rule stay as they were.
     state = AdapterState({**checkpoint.state.arrays, **step.state.arrays}, checkpoint.state.spec)
     sites = tuple(_site_round(known, answers[known.site], aggregate) for known in checkpoint.registrations)
     judging = judge.seconds if judge is not None else 0.0
     record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began, judging)
     _report(task, record)
-    return replace(checkpoint, state=state, history=(*checkpoint.history, record), memory=step.memory)
+    return replace(checkpoint, state=state, history=(*checkpoint.history, record), memory=memory)
 
 
 def _take_in(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.aggregation.rules import Combine, Residual, Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.errors import ConfigError, nearest
 from fedmedlora.federation.codec import PRECISIONS, Precision
@@ -36,10 +36,10 @@ class FederationPlan:
     """Sites, rule, rounds, seed, the settings that sites train by, and how adapters travel.
 
     sites: names of those that take part. settings: opaque to the federation, flat JSON. min_sites: how many must
-    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). server: how
-    averages become global adapters. Timeouts may change when a federation is resumed; nothing else.
+    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). server:
+    how averages become global adapters. Timeouts may change when a federation is resumed; nothing else.
     Raises ConfigError for no site, two of one name, no round, a seed out of range, a setting that is not finite, an
-    unknown precision.
+    unknown precision, a server optimizer on averaged products.
     """
 
     sites: tuple[str, ...]
@@ -71,6 +71,11 @@ class FederationPlan:
             raise ConfigError(f"min_sites = {self.min_sites}: expected 1 to {len(self.sites)}, the number of sites.")
         if self.wire not in PRECISIONS:
             raise ConfigError(f"wire = '{self.wire}': unknown precision; {nearest(self.wire, PRECISIONS)}.")
+        if self.rule.combine == "product" and not self.server.plain:
+            raise ConfigError(
+                "averaged products become the global adapter as they are: a server optimizer steps in A and B, which a "
+                'product does not fix. Use server_optimizer = "average" with server_lr = 1, or combine = "factors".'
+            )
 
     @property
     def needed_sites(self) -> int:
@@ -79,10 +84,9 @@ class FederationPlan:
 
     def identity(self) -> dict[str, object]:
         """What decides the result, as JSON: everything but the timeouts."""
-        alpha, tau = _numbers(self.rule)
         return {
             "sites": list(self.sites),
-            "rule": {"name": self.rule.name, "alpha": alpha, "tau": tau},
+            "rule": asdict(_rule_note(self.rule)),
             "rounds": self.rounds,
             "seed": self.seed,
             "settings": dict(self.settings),
@@ -102,8 +106,10 @@ class FederationPlan:
         rule = find_rule(note.rule.name)
         if rule.adjustable:
             rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau)
-        elif note.rule != _RuleNote(rule.name) and note.rule != _RuleNote(rule.name, *_numbers(rule)):
+        elif (note.rule.alpha, note.rule.tau) not in ((None, None), (rule.weighting.alpha, rule.weighting.tau)):
             raise ConfigError(f"a federation's plan: rule '{rule.name}' has no alpha or tau to set. Leave them out.")
+        if note.rule.combine == "product":
+            rule = averaging_products(rule, note.rule.residual)
         return cls(
             note.sites,
             rule,
@@ -133,6 +139,8 @@ class _RuleNote:
     name: str
     alpha: float | None = None
     tau: float | None = None
+    combine: Combine = "factors"
+    residual: Residual = "drop"
 
 
 @dataclass(frozen=True)
@@ -148,5 +156,5 @@ class _Note:
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
 
-def _numbers(rule: Rule) -> tuple[float, float | None]:
-    return rule.weighting.alpha, rule.weighting.tau
+def _rule_note(rule: Rule) -> _RuleNote:
+    return _RuleNote(rule.name, rule.weighting.alpha, rule.weighting.tau, rule.combine, rule.residual)

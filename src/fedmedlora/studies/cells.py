@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.config.models import (
     ArmName,
@@ -116,8 +116,16 @@ def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
     return [Cell(arm, seed, ALL, tuple((name, (name,)) for name in names))]
 
 
+def federated_rule(cell: Cell, config: StudyConfig) -> Rule:
+    """`cell_rule`, with products averaged where the study says so and the arm averages both A and B."""
+    rule, federation = cell_rule(cell, config.plus), config.federation
+    if not cell.federated or cell.arm in ("fedsa-lora", "ffa-lora") or federation.combine == "factors":
+        return rule
+    return averaging_products(rule, federation.residual)
+
+
 def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
-    """The aggregation rule of a cell. Raises ConfigError for an unknown published variant."""
+    """What weights a cell's sites. Raises ConfigError for an unknown published variant."""
     if cell.arm in ("fedsa-lora", "ffa-lora"):
         return find_rule(cell.arm)
     if cell.arm != "fedmedlora-plus":
@@ -181,6 +189,8 @@ def describe_cells(config: StudyConfig) -> list[str]:
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
             what += f", adapters sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
+            combine = federated_rule(cell, config).combine
+            what += ", products averaged" if combine == "product" else ""
             server = cell_server(cell, config.federation)
             what += "" if server.plain else f", server {server.name} with lr {server.lr:g}"
         lines.append(f"{what}, tested on {_listed(list(cell.tests(config)))}")

@@ -29,7 +29,7 @@ from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
@@ -202,7 +202,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
         for name, notes in cell.members
     ]
-    rule = cell_rule(cell, config.plus)
+    rule = federated_rule(cell, config)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
         rule,
