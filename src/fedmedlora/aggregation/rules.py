@@ -22,14 +22,17 @@ DEFAULT_TAU = 1.0
 
 @dataclass(frozen=True)
 class Weighting:
-    """A site's weight before normalising: `n^alpha · exp(−L / tau)`.
+    """A site's weight before normalising: `n^alpha · exp(−C / tau)`.
 
-    n is the site's registered number of training target tokens, L the mean validation loss per target token (nats) of
-    its adapter, `alpha` ≥ 0 has no unit, `tau` > 0 is in nats; `tau=None` leaves losses out.
+    n is the site's registered number of training target tokens, C what the coordinator's validation set says against
+    its adapter: as published, the mean loss per target token (nats); where a verdict has several costs, their mean.
+    `alpha` ≥ 0 has no unit, `tau` > 0 has that of C; `tau=None` leaves verdicts out. With `spread`, every cost is
+    standardised over the round's sites before the mean is taken, and `tau` is in standard deviations.
     """
 
     alpha: float
     tau: float | None
+    spread: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
@@ -148,8 +151,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 
-def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None) -> Rule:
-    """The rule of that name, with `alpha` and `tau` replaced where they are given.
+def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None, spread: bool = False) -> Rule:
+    """The rule of that name, with `alpha` and `tau` replaced where they are given, `tau` counted as `spread` says.
 
     Raises ConfigError for an unknown name (the nearest is suggested), for values out of range, and for values given
     to a rule that has none to set.
@@ -157,7 +160,7 @@ def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None
     rule = RULES.get(name)
     if rule is None:
         raise ConfigError(f"unknown aggregation rule '{name}': {nearest(name, RULES)}.")
-    if alpha is None and tau is None:
+    if alpha is None and tau is None and not spread:
         return rule
     if not rule.adjustable:
         settable = ", ".join(other.name for other in RULES.values() if other.adjustable)
@@ -165,6 +168,7 @@ def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None
     chosen = Weighting(
         alpha=rule.weighting.alpha if alpha is None else alpha,
         tau=rule.weighting.tau if tau is None else tau,
+        spread=spread,
     )
     return replace(rule, weighting=chosen)
 

@@ -118,7 +118,8 @@ def _adam(optimizer: ServerOptimizer, change: Array, moments: _Moments) -> tuple
     before, spread = moments[_FIRST], moments[_SECOND]
     first = (1 - beta1) * change if before is None else beta1 * before + (1 - beta1) * change
     second = beta2 * (epsilon * epsilon if spread is None else spread) + (1 - beta2) * change * change
-    return first / (np.sqrt(second) + epsilon), {_FIRST: first, _SECOND: second}
+    step: Array = np.divide(first, np.sqrt(second) + epsilon, dtype=np.float32)
+    return step, {_FIRST: first, _SECOND: second}
 
 
 _STEPS: Mapping[str, _Step] = MappingProxyType({"average": _average, "momentum": _momentum, "adam": _adam})

@@ -188,9 +188,25 @@ class PlusConfig(_Checked):
     rule: str = Field(default="fedmedlora-plus", min_length=1, description="aggregation rule; two are as published")
     alpha: _NotNegative | None = Field(default=None, description="power of a site's target tokens; none: the rule's")
     tau: _Positive | None = Field(default=None, description="temperature, nats per target token; none: the rule's")
+    tau_spread: _Positive | None = Field(
+        default=None, description="temperature in standard deviations of a round's costs over its sites, instead of tau"
+    )
+    utility: Literal["loss", "task-loss", "f1"] = Field(
+        default="loss",
+        description="cost of an adapter: loss L_k; mean of each task's loss; of each task's 1 − strict F1",
+    )
+    validation_documents: _Count = Field(
+        default=8, description="for the utility 'f1': dev documents per site that each adapter marks in each round"
+    )
     validation_examples: _Count = Field(
         default=64, description="validation examples per task and site, drawn from its dev documents"
     )
+
+    @model_validator(mode="after")
+    def _one_temperature(self) -> Self:
+        if self.tau is not None and self.tau_spread is not None:
+            raise ValueError("'tau' and 'tau_spread' are two ways to set one temperature: give one")
+        return self
 
 
 class ProxConfig(_Checked):

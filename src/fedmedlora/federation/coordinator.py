@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rounds import RoundAggregate, RoundAggregation
 from fedmedlora.aggregation.server import server_step
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import (
     AdapterError,
     ConfigError,
@@ -112,7 +113,7 @@ class _Judge:
     validator: Validator
     seconds: float = 0.0
 
-    def __call__(self, site: str, update: AdapterState) -> float:
+    def __call__(self, site: str, update: AdapterState) -> Verdict:
         began = time.monotonic()
         try:
             return self.validator(update)
@@ -209,7 +210,7 @@ def _reason(error: FedMedLoRAError) -> str:
 
 
 def _site_round(known: SiteRegistration, answer: _Answer, aggregate: RoundAggregate) -> SiteRound:
-    update = answer.update
+    update, verdict = answer.update, aggregate.verdicts.get(known.site)
     return SiteRound(
         site=known.site,
         outcome=answer.outcome,
@@ -217,7 +218,7 @@ def _site_round(known: SiteRegistration, answer: _Answer, aggregate: RoundAggreg
         reason=None if answer.outcome == "averaged" else answer.reason or aggregate.refused.get(known.site),
         weight=aggregate.weights.get(known.site, 0.0),
         loss=update.loss if update else None,
-        validation_loss=aggregate.losses.get(known.site),
+        validation_loss=None if verdict is None else verdict.loss,
         target_tokens=known.target_tokens,
         trained_tokens=update.target_tokens if update else 0,
         examples=update.examples if update else 0,
@@ -226,6 +227,7 @@ def _site_round(known: SiteRegistration, answer: _Answer, aggregate: RoundAggreg
         bytes_sent=answer.bytes_sent,
         bytes_received=answer.bytes_received,
         digest=answer.digest,
+        costs=() if verdict is None else verdict.weighed,
     )
 
 

@@ -105,7 +105,7 @@ class FederationPlan:
         note = read_fields(_Note, json.dumps(value), "a federation's plan")
         rule = find_rule(note.rule.name)
         if rule.adjustable:
-            rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau)
+            rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau, spread=note.rule.spread)
         elif (note.rule.alpha, note.rule.tau) not in ((None, None), (rule.weighting.alpha, rule.weighting.tau)):
             raise ConfigError(f"a federation's plan: rule '{rule.name}' has no alpha or tau to set. Leave them out.")
         if note.rule.combine == "product":
@@ -139,6 +139,7 @@ class _RuleNote:
     name: str
     alpha: float | None = None
     tau: float | None = None
+    spread: bool = False
     combine: Combine = "factors"
     residual: Residual = "drop"
 
@@ -157,4 +158,4 @@ class _Note:
 
 
 def _rule_note(rule: Rule) -> _RuleNote:
-    return _RuleNote(rule.name, rule.weighting.alpha, rule.weighting.tau, rule.combine, rule.residual)
+    return _RuleNote(rule.name, **asdict(rule.weighting), combine=rule.combine, residual=rule.residual)

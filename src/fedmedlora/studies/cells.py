@@ -130,7 +130,8 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
         return find_rule(cell.arm)
     if cell.arm != "fedmedlora-plus":
         return find_rule(SOLO_RULE)
-    rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau)
+    spread = plus.tau_spread is not None
+    rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
     if not rule.needs_losses:
         raise ConfigError(
             f"plus.rule = '{plus.rule}' does not weight by validation loss. Name a variant of fedmedlora-plus."

@@ -31,11 +31,12 @@ from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
+from fedmedlora.studies.judges import make_judge
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
 from fedmedlora.training.loop import Progress, TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
+from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
 
 _OF_NO_CONSEQUENCE = frozenset(
     {"timeout_s", "attempts", "concurrency", "price_in", "price_out", "key_variable", "allow_credentialed"}
@@ -225,7 +226,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
 
 def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
     """By dev notes of the sites that train: a site that is left out has no say."""
-    return make_validator(resident.adapted, resident.judged(cell.sites), settings)
+    return make_judge(resident, cell.sites, settings)
 
 
 def _step_watcher(run: StudyRun, name: str) -> _Steps:
