@@ -12,23 +12,30 @@ from fedmedlora.errors import CorpusError
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident
 from fedmedlora.studies.sites import sample_documents
+from fedmedlora.training.batch import Corpus
 from fedmedlora.training.contract import Validator
 from fedmedlora.training.loop import TrainSettings
-from fedmedlora.training.site import make_parts_validator, make_validator
+from fedmedlora.training.site import make_parts_validator
+
+
+def check_judge(resident: Resident, sites: Sequence[str]) -> None:
+    """Raise CorpusError where those sites' dev notes do not hold what `plus.utility` needs."""
+    _parts(resident, sites)
+    if resident.config.plus.utility == "f1":
+        _validation_documents(resident, sites)
 
 
 def make_judge(resident: Resident, sites: Sequence[str], settings: TrainSettings) -> Validator:
     """The judge that `plus.utility` names, on those sites' dev notes. Raises CorpusError where there is none to use."""
+    by_loss = make_parts_validator(resident.adapted, _parts(resident, sites), settings)
+    return _judge_by_f1(resident, sites, by_loss) if resident.config.plus.utility == "f1" else by_loss
+
+
+def _parts(resident: Resident, sites: Sequence[str]) -> list[Corpus]:
     tasks = resident.config.tasks
-    by_loss = make_validator(resident.adapted, resident.judged(sites, tasks), settings)
-    match resident.config.plus.utility:
-        case "loss":
-            return by_loss
-        case "task-loss":
-            parts = [resident.judged(sites, (task,)) for task in tasks]
-            return make_parts_validator(resident.adapted, parts, settings)
-        case "f1":
-            return _judge_by_f1(resident, sites, by_loss)
+    if resident.config.plus.utility == "task-loss":
+        return [resident.judged(sites, (task,)) for task in tasks]
+    return [resident.judged(sites, tasks)]
 
 
 def _judge_by_f1(resident: Resident, sites: Sequence[str], by_loss: Validator) -> Validator:

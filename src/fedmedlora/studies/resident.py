@@ -51,8 +51,8 @@ class Resident:
         found = [example for example in known if example.request.task in tasks]
         if not found:
             raise CorpusError(
-                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has a dev document. Give one "
-                "of them a dev part."
+                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has one of {', '.join(tasks)} "
+                "in a dev document. Give one of them such a dev part."
             )
         return prepare(found)
 

@@ -31,7 +31,7 @@ from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
-from fedmedlora.studies.judges import make_judge
+from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
@@ -78,7 +78,7 @@ def run_study(
     check_api(resident)
     for cell in cells:
         if cell_rule(cell, config.plus).needs_losses:
-            resident.judged(cell.sites)
+            check_judge(resident, cell.sites)
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
@@ -330,6 +330,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
                 site.site: {
                     "loss": site.loss,
                     "validation_loss": site.validation_loss,
+                    "costs": list(site.costs),
                     "weight": site.weight,
                     "target_tokens": site.trained_tokens,
                     "steps": site.steps,
