@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from fedmedlora.config.fields import Checked as _Checked
 from fedmedlora.config.fields import Count as _Count
@@ -30,6 +30,7 @@ from fedmedlora.config.settings import (
     UnevenConfig,
     derived_cases,
 )
+from fedmedlora.config.splits import Split
 
 ArmName: TypeAlias = Literal[
     "zero-shot",
@@ -46,47 +47,9 @@ SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out", "low-
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+ServerOptimizerName: TypeAlias = Literal["average", "momentum", "adam"]
 
 BUNDLED = "bundled"
-
-
-class FileSplit(_Checked):
-    """Documents of train, dev and test listed by id in a JSON file: `"splits.json:chia"`, or a table."""
-
-    path: Path = Field(description="the JSON file; looked for beside the study file, then under corpora_root")
-    key: str = Field(min_length=1, description="the object inside it that holds the lists train, dev and test")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        path, colon, key = value.rpartition(":")
-        if not (path and colon and key):
-            raise ValueError('expected "FILE:KEY", for instance "splits.json:chia"')
-        return {"path": path, "key": key}
-
-
-class PartFiles(_Checked):
-    """One file per part, for a corpus that is published with its own split."""
-
-    train: Path = Field(description="file of the training part, relative to the site's path")
-    dev: Path = Field(description="file of the development part, relative to the site's path")
-    test: Path = Field(description="file of the test part, relative to the site's path")
-
-
-class SeededSplit(_Checked):
-    """A random split by patient (by document where no patient is given); what is left over is the training part."""
-
-    dev: _Fraction = Field(default=0.1, description="share of patients, 0 to 1")
-    test: _Fraction = Field(default=0.2, description="share of patients, 0 to 1")
-    seed: _Seed = Field(default=0, description="seed of the shuffle")
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> Self:
-        if self.dev + self.test >= 1:
-            raise ValueError(f"dev and test take {self.dev + self.test:g} of the patients: leave some for training")
-        return self
 
 
 class SyntheticNotes(_Checked):
@@ -97,25 +60,6 @@ class SyntheticNotes(_Checked):
     dev: _CountOrZero = Field(description="notes")
     test: _Count = Field(description="notes, with held-out vocabulary and sentence frames")
     seed: _Seed = Field(default=0, description="seed of the generator")
-
-
-def _split_kind(value: object) -> str:
-    if isinstance(value, str | FileSplit):
-        return "file"
-    if isinstance(value, PartFiles):
-        return "files"
-    if isinstance(value, dict) and {"path", "key"} & value.keys():
-        return "file"
-    if isinstance(value, dict) and ("train" in value or any(isinstance(part, str) for part in value.values())):
-        return "files"
-    return "seeded"
-
-
-SPLIT_KINDS = ("file", "files", "seeded")
-Split: TypeAlias = Annotated[
-    Annotated[FileSplit, Tag("file")] | Annotated[PartFiles, Tag("files")] | Annotated[SeededSplit, Tag("seeded")],
-    Discriminator(_split_kind),
-]
 
 
 class SiteConfig(_Checked):
@@ -197,9 +141,25 @@ class PlusConfig(_Checked):
     rule: str = Field(default="fedmedlora-plus", min_length=1, description="aggregation rule; two are as published")
     alpha: _NotNegative | None = Field(default=None, description="power of a site's target tokens; none: the rule's")
     tau: _Positive | None = Field(default=None, description="temperature, nats per target token; none: the rule's")
+    tau_spread: _Positive | None = Field(
+        default=None, description="temperature in standard deviations of a round's costs over its sites, instead of tau"
+    )
+    utility: Literal["loss", "task-loss", "f1"] = Field(
+        default="loss",
+        description="cost of an adapter: loss L_k; mean of each task's loss; of each task's 1 − strict F1",
+    )
+    validation_documents: _Count = Field(
+        default=8, description="for the utility 'f1': dev documents per site that each adapter marks in each round"
+    )
     validation_examples: _Count = Field(
         default=64, description="validation examples per task and site, drawn from its dev documents"
     )
+
+    @model_validator(mode="after")
+    def _one_temperature(self) -> Self:
+        if self.tau is not None and self.tau_spread is not None:
+            raise ValueError("'tau' and 'tau_spread' are two ways to set one temperature: give one")
+        return self
 
 
 class ProxConfig(_Checked):
@@ -235,11 +195,44 @@ class ApiConfig(_Checked):
 
 
 class FederationConfig(_Checked):
-    """How adapters travel between sites and coordinator, in the arms that average."""
+    """How adapters travel and how the coordinator combines them, in the arms that average."""
 
     wire: WirePrecision = Field(
         default="float32", description="'bfloat16': a third of the bytes; 'int8': 29 %, with error feedback"
     )
+    combine: Literal["factors", "product"] = Field(
+        default="factors", description="what is averaged: A and B for themselves, or B·A, cut back to the rank"
+    )
+    residual: Literal["drop", "keep"] = Field(
+        default="drop", description="what that cut loses; 'keep': the coordinator adds it to the next round's average"
+    )
+    server_optimizer: ServerOptimizerName = Field(
+        default="average", description="from the sites' average to the next adapter; FedOpt, arXiv 2003.00295"
+    )
+    server_lr: _Positive | None = Field(
+        default=None, description="of that optimizer; none: 1. 'adam' needs one: the most a value moves in a round"
+    )
+    server_momentum: _Fraction = Field(default=0.9, description="share of a round's step kept in the next, 'momentum'")
+    server_beta1: _Fraction = Field(default=0.9, description="'adam': decay of the mean change per round")
+    server_beta2: _Fraction = Field(default=0.99, description="'adam': decay of the mean squared change per round")
+    server_epsilon: _Positive = Field(default=1e-3, description="'adam': changes far below it are not scaled up")
+
+    @model_validator(mode="after")
+    def _adam_has_a_rate(self) -> Self:
+        if self.server_optimizer == "adam" and self.server_lr is None:
+            raise ValueError("'adam' moves a value by up to about server_lr a round: set server_lr, for instance 0.01")
+        return self
+
+    @model_validator(mode="after")
+    def _products_stay(self) -> Self:
+        plain = self.server_optimizer == "average" and self.server_lr in (None, 1.0)
+        if self.combine == "product" and not plain:
+            raise ValueError(
+                "'combine' = \"product\" goes with the plain average alone: leave out server_optimizer and server_lr"
+            )
+        if self.combine == "factors" and self.residual == "keep":
+            raise ValueError("'residual' = \"keep\" needs 'combine' = \"product\": averaged factors are not cut")
+        return self
 
 
 class EvaluationConfig(_Checked):

@@ -30,21 +30,18 @@ from pydantic_core import ErrorDetails
 
 from fedmedlora.config.models import (
     BUNDLED,
-    SPLIT_KINDS,
     ApiConfig,
     EvaluationConfig,
     FederationConfig,
-    FileSplit,
-    PartFiles,
     PlusConfig,
     ProxConfig,
-    SeededSplit,
     SiteConfig,
     StudyConfig,
     SyntheticNotes,
     TrainingConfig,
 )
 from fedmedlora.config.settings import CaseConfig, ChangeConfig, LowResourceConfig, ScalingConfig, UnevenConfig
+from fedmedlora.config.splits import SPLIT_KINDS, FileSplit, PartFiles, SeededSplit
 from fedmedlora.errors import ConfigError, nearest
 
 CORPORA_VARIABLE = "FEDMEDLORA_CORPORA"

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedmedlora.config.models import FileSplit, PartFiles, SeededSplit, SiteConfig, StudyConfig
+from fedmedlora.config.models import SiteConfig, StudyConfig
+from fedmedlora.config.splits import FileSplit, PartFiles, SeededSplit
 from fedmedlora.corpus.check import validate_labels
 from fedmedlora.corpus.document import Document
 from fedmedlora.corpus.formats import read_documents
