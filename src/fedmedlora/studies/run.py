@@ -42,10 +42,11 @@ from fedmedlora.studies.cells import (
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
+from fedmedlora.studies.steps import Steps
 from fedmedlora.studies.variants import LowResource
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
-from fedmedlora.training.loop import Progress, TrainSettings
+from fedmedlora.training.loop import TrainSettings
 from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
 
 _OF_NO_CONSEQUENCE = frozenset(
@@ -218,7 +219,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         settings, rounds = few_notes_settings(settings, config, examples), 1
     folder = run.out / "state" / cell.folder
     trainers: list[SiteTrainer] = [
-        LoraSiteTrainer(name, resident.adapted, resident.corpus(sources), folder, _step_watcher(run, name))
+        LoraSiteTrainer(name, resident.adapted, resident.corpus(sources), folder, Steps(run.watcher, name))
         for name, sources in cell.members
     ]
     if has_checkpoint(folder) and _scores_dev(run, cell):
@@ -259,22 +260,6 @@ def _initial(run: StudyRun, cell: Cell) -> AdapterState:
 def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
     """By dev notes of the sites that train: a site that is left out has no say."""
     return make_judge(resident, cell.sites, settings)
-
-
-def _step_watcher(run: StudyRun, name: str) -> _Steps:
-    return _Steps(run.watcher, name)
-
-
-class _Steps:
-    """Passes a site's optimizer steps on as one stretch a round."""
-
-    def __init__(self, watcher: Watcher, name: str) -> None:
-        self._watcher, self._name = watcher, name
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step == 1:
-            self._watcher.begin(f"training {self._name}", progress.steps)
-        self._watcher.advance(1, f"loss {progress.loss:.4f}")
 
 
 def _finish_round(run: StudyRun, cell: Cell, rounds: int, record: RoundRecord, state: AdapterState) -> None:
