@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from fedmedlora.scoring.bootstrap import Interval, bootstrap_all, document_bootstrap, paired_difference
 from fedmedlora.scoring.counts import MODES, TASKS, Count, Counts, DocumentCounts, Mode, Tally, Task
+from fedmedlora.scoring.errors import CLASSES, ErrorClass, ErrorItem, classify_errors, count_errors
 from fedmedlora.scoring.permutation import Permutation, holm, paired_permutation
 from fedmedlora.scoring.score import Scores, TaskScores, score_documents
 
 __all__ = [
+    "CLASSES",
     "MODES",
     "TASKS",
     "Count",
     "Counts",
     "DocumentCounts",
+    "ErrorClass",
+    "ErrorItem",
     "Interval",
     "Mode",
     "Permutation",
@@ -21,6 +25,8 @@ __all__ = [
     "Task",
     "TaskScores",
     "bootstrap_all",
+    "classify_errors",
+    "count_errors",
     "document_bootstrap",
     "holm",
     "paired_difference",
