@@ -217,7 +217,7 @@ def test_errors_add_up_to_the_scores(case: Case) -> None:
         assert counted["correct"] + counted["boundary"] <= lenient.correct
         assert sum(counted.values()) - counted["spurious"] == strict.gold
         assert sum(counted.values()) - counted["missed"] == strict.pred
-    # Putting k exact pairs first costs a matching at most k pairs. (Of relations, lenient also counts some wrong targets.)
+    # Putting k exact pairs first costs a matching at most k pairs. Of relations, lenient counts some wrong targets too.
     found = count_errors(gold, predicted, CLINICAL, "ner")
     assert scores.ner.lenient.correct <= 2 * found["correct"] + found["boundary"]
 
