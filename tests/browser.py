@@ -11,6 +11,7 @@ import struct
 import subprocess
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 Table: TypeAlias = "dict[str, Any]"
+Colour: TypeAlias = tuple[int, int, int]
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -70,7 +72,7 @@ class Browser:
         self._commands, self._answers = commands, answers
         self._held, self._number = b"", 0
         self._session: str | None = None
-        self._events: list[Table] = []
+        self._events: list[str] = []
         self.complaints: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -101,7 +103,7 @@ class Browser:
             self._held += more
         line, _, self._held = self._held.partition(b"\0")
         message: Table = json.loads(line)
-        self._events.append({"method": message.get("method")})
+        self._events.append(message.get("method", ""))
         match message:
             case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": details}}:
                 self.complaints.append(str(details))
@@ -119,7 +121,7 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self._events.clear()
         self.call("Page.navigate", url=page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+        while "Page.loadEventFired" not in self._events:
             self._receive()
 
     def value(self, expression: str) -> Any:
@@ -160,16 +162,19 @@ class Browser:
 
 
 class Picture(NamedTuple):
-    """Pixels as (red, green, blue), row after row."""
+    """What a picture is made of. first: the pixel at its upper left; colours: (red, green, blue) → number of pixels."""
 
     width: int
     height: int
-    pixels: list[tuple[int, int, int]]
+    first: Colour
+    colours: Counter[Colour]
 
-    def near(self, colour: tuple[int, int, int], reach: int = 24) -> int:
+    def near(self, colour: Colour, reach: int = 24) -> int:
         """How many pixels have about that colour."""
         return sum(
-            max(abs(one - other) for one, other in zip(pixel, colour, strict=True)) <= reach for pixel in self.pixels
+            count
+            for other, count in self.colours.items()
+            if all(abs(one - two) <= reach for one, two in zip(colour, other, strict=True))
         )
 
 
@@ -184,11 +189,11 @@ def read_png(data: bytes) -> Picture:
         packed += data[place + 8 : place + 8 + size] if name == b"IDAT" else b""
         place += size + 12
     raw, row = zlib.decompress(packed), bytearray(width * step)
-    pixels: list[tuple[int, int, int]] = []
+    pixels: list[Colour] = []
     for start in range(0, len(raw), width * step + 1):
         row = _unfiltered(raw[start], raw[start + 1 : start + 1 + width * step], row, step)
         pixels += zip(row[0::step], row[1::step], row[2::step], strict=True)
-    return Picture(width, height, pixels)
+    return Picture(width, height, pixels[0], Counter(pixels))
 
 
 def _unfiltered(how: int, line: bytes, above: bytearray, step: int) -> bytearray:
