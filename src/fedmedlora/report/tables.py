@@ -16,7 +16,7 @@ from fedmedlora.report.paired import found_verdict, paired_tests
 from fedmedlora.report.progress import arm_label, arms_run, settings_of, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
-from fedmedlora.scoring import MODES, Task
+from fedmedlora.scoring import CLASSES, MODES, Task
 
 Row: TypeAlias = dict[str, str | int | float | None]
 
@@ -29,7 +29,8 @@ def write_tables(run_dirs: Sequence[Path], folder: Path) -> list[Path]:
     """Write `scores.csv`, `tests.csv`, `tables.json` and `tables.tex` into a folder; returns the files.
 
     scores.csv has a line for every model, seed, test site, task and rule; nothing in it is rounded, and what is not
-    defined is empty. The same run directories give the same bytes. Raises InputError as `load_run` does.
+    defined is empty, as are confidence and errors in the lines of the lenient rule. The same run directories give the
+    same bytes. Raises InputError as `load_run` does.
     """
     runs = [load_run(path) for path in run_dirs]
     scores = [row for run in runs for row in score_rows(run)]
@@ -78,7 +79,24 @@ def _score_row(run: Run, score: Score, task: Task, rule: str) -> Row:
         "f1": counted.f1,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
+        **_strict_alone(score, task, rule),
     }
+
+
+def _strict_alone(score: Score, task: Task, rule: str) -> Row:
+    """What is known of strict matches only: confidence and classes of errors; empty elsewhere."""
+    sure = score.confidence.get(task) if rule == "strict" else None
+    errors = score.errors.get(task, {}) if rule == "strict" else {}
+    low, high = sure.interval if sure and sure.interval else (None, None)
+    row: Row = {
+        "auprc": sure.auprc if sure else None,
+        "auprc_low": low,
+        "auprc_high": high,
+        "ece": sure.ece if sure else None,
+        "brier": sure.brier if sure else None,
+    }
+    kinds = dict.fromkeys(kind for kinds in CLASSES.values() for kind in kinds if kind != "correct")
+    return row | {f"error_{kind.replace(' ', '_')}": errors.get(kind) for kind in kinds}
 
 
 def paired_rows(run: Run) -> list[Row]:
