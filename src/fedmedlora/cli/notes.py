@@ -176,7 +176,8 @@ def _beside(gold: list[Document], predicted: list[Document], labels: LabelSet) -
     errors: dict[str, Json] = {}
     sure: dict[str, Json] = {}
     for task in TASKS:
-        errors[task] = {**count_errors(gold, predicted, labels, task)}
+        counted = count_errors(gold, predicted, labels, task)
+        errors[task] = {str(kind): count for kind, count in counted.items()}
         try:
             ranking = rank_predictions(gold, predicted, labels, task)
         except CorpusError as error:

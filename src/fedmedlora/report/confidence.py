@@ -55,21 +55,22 @@ def _table(run: Run, setting: str, task: Task) -> Markup:
 def _cells(scores: Sequence[Score], task: Task, why: str) -> list[Markup]:
     known = [score.confidence[task] for score in scores if task in score.confidence]
     if not known:
-        return [number(missing(why if not scores else "not known")), *[number(decimal(None))] * 3]
+        return [number(missing("not known" if scores else why)), *[number(decimal(None))] * 3]
+    unit = "seed" if len({score.trained_on for score in scores}) == 1 else "model"
     return [
-        number(_area(known)),
+        number(_area(known, unit)),
         number(decimal(Spread.of(one.ece for one in known).mean)),
         number(decimal(Spread.of(one.brier for one in known).mean)),
         number(_counted(Spread.of(one.scored for one in known))),
     ]
 
 
-def _area(known: Sequence[Confidence]) -> Markup | str:
+def _area(known: Sequence[Confidence], unit: str) -> Markup | str:
     spread = Spread.of(one.auprc for one in known)
     if spread.mean is None:
         return missing(NOT_SUPPORTED)
     if len(known) > 1:
-        under = [small(between(spread.low, spread.high)), small(several(len(known), "model"))]
+        under = [small(between(spread.low, spread.high)), small(several(len(known), unit))]
         return join([decimal(spread.mean), *under])
     interval = known[0].interval
     return join([decimal(spread.mean), small("no interval" if interval is None else between(*interval))])

@@ -119,7 +119,7 @@ class Fields:
         match self.values.get(name):
             case None:
                 return None
-            case [int() | float() as low, int() | float() as high]:
+            case [low, high] if _is_number(low) and _is_number(high):
                 return float(low), float(high)
             case _:
                 raise _wrong(f"{self.where}, '{name}'", "two numbers")
