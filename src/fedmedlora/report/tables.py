@@ -16,7 +16,8 @@ from fedmedlora.report.paired import found_verdict, paired_tests
 from fedmedlora.report.progress import arm_label, arms_run, settings_of, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
-from fedmedlora.scoring import CLASSES, MODES, Task
+from fedmedlora.report.strict_columns import STRICT_COLUMNS, strict_values
+from fedmedlora.scoring import MODES, Task
 
 Row: TypeAlias = dict[str, str | int | float | None]
 
@@ -79,24 +80,8 @@ def _score_row(run: Run, score: Score, task: Task, rule: str) -> Row:
         "f1": counted.f1,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
-        **_strict_alone(score, task, rule),
+        **dict(zip(STRICT_COLUMNS, strict_values(score, task, rule), strict=True)),
     }
-
-
-def _strict_alone(score: Score, task: Task, rule: str) -> Row:
-    """What is known of strict matches only: confidence and classes of errors; empty elsewhere."""
-    sure = score.confidence.get(task) if rule == "strict" else None
-    errors = score.errors.get(task, {}) if rule == "strict" else {}
-    low, high = sure.interval if sure and sure.interval else (None, None)
-    row: Row = {
-        "auprc": sure.auprc if sure else None,
-        "auprc_low": low,
-        "auprc_high": high,
-        "ece": sure.ece if sure else None,
-        "brier": sure.brier if sure else None,
-    }
-    kinds = dict.fromkeys(kind for kinds in CLASSES.values() for kind in kinds if kind != "correct")
-    return row | {f"error_{kind.replace(' ', '_')}": errors.get(kind) for kind in kinds}
 
 
 def paired_rows(run: Run) -> list[Row]:
