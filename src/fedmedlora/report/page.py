@@ -11,8 +11,10 @@ from pathlib import Path
 from fedmedlora.errors import InputError
 from fedmedlora.record import write_atomic
 from fedmedlora.report.by_type import types_section
+from fedmedlora.report.confidence import confidence_section
 from fedmedlora.report.costs import costs_section
 from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
+from fedmedlora.report.error_counts import errors_section
 from fedmedlora.report.load import load_run
 from fedmedlora.report.notes import Notes, load_notes
 from fedmedlora.report.numbers import whole
@@ -88,6 +90,8 @@ _SECTIONS = (
     ("weights", "Weights of the average"),
     ("costs", "Costs"),
     ("types", "Scores by type"),
+    ("errors", "Errors by class"),
+    ("confidence", "Confidence"),
     ("notes", "Notes"),
     ("data", "Data"),
     ("provenance", "Provenance"),
@@ -129,6 +133,10 @@ def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
         "weights": weights_section(run, f"{identity}-weights"),
         "costs": costs_section(run),
         "types": _by_setting(run, types_section),
+        "errors": _by_setting(run, errors_section),
+        "confidence": _by_setting(
+            run, lambda run, setting: confidence_section(run, setting, f"{identity}-confidence-{setting}")
+        ),
         "notes": [] if notes is None else notes_section(notes, f"{identity}-notes"),
         "data": data_section(run),
         "provenance": provenance_section(run),

@@ -20,8 +20,9 @@ it can have among what the earlier ones left:
 What is left over is missed in gold and spurious in the prediction. So a second prediction inside one gold entity is
 spurious, and so is a modifier that is rightly given to one entity and wrongly to another one too.
 
-In RE the entity is the same when type and boundaries agree. A predicted head that is no gold entity is also taken for
-the gold entity of its type that it overlaps; this can only happen where heads are predicted as well.
+In RE the entity is the same when type and boundaries agree; one of another type is another entity. A predicted head
+that is no gold entity is also taken for the gold entity of its type that it overlaps; this can only happen where heads
+are predicted as well.
 """
 
 from __future__ import annotations
