@@ -25,7 +25,7 @@ VIEWER_CSS = """
   unicode-bidi: plaintext; text-align: start;
 }
 .view ol { list-style: none; margin: 0; padding: 0.5rem 0.8rem; border-top: 1px solid var(--rule); font-size: 0.92em; }
-.view li { margin: 0.25rem 0; overflow-wrap: anywhere; }
+.view li { margin: 0.25rem 0; overflow-wrap: anywhere; scroll-margin-block: 9rem; }
 .view > p { padding: 0 0.8rem; color: var(--soft); }
 .chip { border: 1px solid var(--rule); border-radius: 1em; padding: 0.05em 0.6em; box-decoration-break: clone; }
 .chip b { font-weight: 600; font-size: 0.9em; }
@@ -44,7 +44,7 @@ u.off { text-decoration: none; }
 .tag.off, li.off { display: none; }
 u.on { background: var(--notice); }
 .tag.on { outline: 3px solid var(--link); outline-offset: 1px; }
-li.on { background: var(--notice); }
+li.on, li:target { background: var(--notice); }
 .k-ok { --k: var(--s2); } .k-b { --k: var(--s4); } .k-t, .k-tb { --k: var(--s1); }
 .k-m { --k: var(--s5); } .k-s { --k: var(--s3); } .k-w { --k: var(--s0); }
 u.l0 { text-underline-offset: 3px; } u.l1 { text-underline-offset: 8px; } u.l2 { text-underline-offset: 13px; }
