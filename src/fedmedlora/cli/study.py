@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,6 +36,8 @@ def add_verbs(app: typer.Typer) -> None:
         epilog=example(
             "fedmedlora run studies/open-benchmark.toml",
             "fedmedlora run studies/open-benchmark.toml --set training.lr=1e-4 --out runs/lower-rate --resume",
+            "fedmedlora run studies/open-benchmark.toml --jobs 2 --out runs/more-seeds --set seeds=[0,1,2,3] "
+            "--reuse runs/open-benchmark",
         )
     )(run)
     app.command(epilog=example("fedmedlora demo"))(demo)
@@ -46,9 +48,26 @@ def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, metavar="N", help="Processes that share the models; each loads the base.")
+    ] = 1,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reuse", metavar="RUN_DIR", help="Take from this run the models that would be the same; may be repeated."
+        ),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read the sites and say what would be run; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say what would be run, and estimate time and memory; train nothing."),
     ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            "--calibration/--no-calibration",
+            help="With --dry-run: load the base and measure a few batches for the estimate.",
+        ),
+    ] = True,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; by default runs/NAME-OF-THE-STUDY.")
     ] = None,
@@ -67,7 +86,8 @@ def run(
         _say_what_would_be_run(config, as_json)
     else:
         command = _command_line("run", _portable(study), overrides or ())
-        _run_and_report(config, out or RUNS / config.name, resume, command, as_json)
+        started = _Start(out or RUNS / config.name, resume, command, jobs, tuple(reuse or ()))
+        _run_and_report(config, started, as_json)
 
 
 def demo(
@@ -96,7 +116,7 @@ def demo(
     )
     if begun:
         note(f"{out} is there already: what is done in it is not done again.")
-    _run_and_report(config, out, begun, _command_line("demo", "", overrides or ()), as_json)
+    _run_and_report(config, _Start(out, begun, _command_line("demo", "", overrides or ())), as_json)
 
 
 def report(
@@ -153,16 +173,27 @@ def _say_what_would_be_run(config: StudyConfig, as_json: bool) -> None:
         typer.echo(f"[{number}/{len(cells)}] {cell}")
 
 
-def _run_and_report(config: StudyConfig, out: Path, resume: bool, command: str, as_json: bool) -> None:
+class _Start(NamedTuple):
+    """Where and how a study is run; none of it decides a result."""
+
+    out: Path
+    resume: bool
+    command: str
+    jobs: int = 1
+    reuse: tuple[Path, ...] = ()
+
+
+def _run_and_report(config: StudyConfig, start: _Start, as_json: bool) -> None:
     from fedmedlora.cli.progress import RichWatcher
     from fedmedlora.report.load import load_run
     from fedmedlora.report.page import write_report
     from fedmedlora.studies.cells import study_cells
     from fedmedlora.studies.run import run_study
 
+    out = start.out
     try:
         with RichWatcher() as watcher:
-            run_study(config, out, resume=resume, command=command, watcher=watcher)
+            run_study(config, watcher=watcher, **start._asdict())
     except TrainingError:
         # What was trained has its report all the same.
         write_report([out], out / REPORT_FILE)

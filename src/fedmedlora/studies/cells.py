@@ -32,7 +32,7 @@ class Cell:
 
     trained_on: a site's name, "all", "none", or "without-SITE". members: the sites of the federation and the notes that
     each holds; empty for zero-shot, one pooled member for centralised. left_out: the site that it was trained without
-    and is tested on; None for a cell that leaves none out.
+    and is tested on; None for a cell that leaves none out. needs: key of the cell whose final adapter it starts from.
     """
 
     arm: ArmName
@@ -40,6 +40,7 @@ class Cell:
     trained_on: str
     members: tuple[tuple[str, tuple[str, ...]], ...]
     left_out: str | None = None
+    needs: tuple[str, int, str] | None = None
 
     @property
     def key(self) -> tuple[str, int, str]:
