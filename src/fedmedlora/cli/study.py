@@ -83,7 +83,9 @@ def run(
 
     config = load_study(study, overrides or ())
     if dry_run:
-        _say_what_would_be_run(config, as_json)
+        from fedmedlora.cli.dry_run import say_what_would_be_run
+
+        say_what_would_be_run(config, out or RUNS / config.name, jobs, calibration, as_json)
     else:
         command = _command_line("run", _portable(study), overrides or ())
         started = _Start(out or RUNS / config.name, resume, command, jobs, tuple(reuse or ()))
@@ -145,32 +147,6 @@ def report(
     typer.echo(f"report: {page}")
     for path in written:
         typer.echo(f"table: {path}")
-
-
-def _say_what_would_be_run(config: StudyConfig, as_json: bool) -> None:
-    from fedmedlora.studies.cells import describe_cells
-    from fedmedlora.studies.sites import load_labels, load_sites
-
-    cells = describe_cells(config)
-    sites = load_sites(config, load_labels(config))
-    if as_json:
-        held: list[Json] = [
-            {
-                "name": site.name,
-                "documents": {part: len(documents) for part, documents in site.parts.items()},
-                "dropped": dict(site.dropped),
-            }
-            for site in sites
-        ]
-        print_json({"study": config.name, "base": config.base, "sites": held, "cells": list(cells)})
-        return
-    for site in sites:
-        parts = ", ".join(f"{part} {len(documents):,}" for part, documents in site.parts.items())
-        typer.echo(f"site {site.name}: {parts} documents; {sum(site.dropped.values()):,} annotations dropped")
-    if any(site.dropped for site in sites):
-        note("what was dropped, by reason: --json, or `fedmedlora data check`")
-    for number, cell in enumerate(cells, start=1):
-        typer.echo(f"[{number}/{len(cells)}] {cell}")
 
 
 class _Start(NamedTuple):

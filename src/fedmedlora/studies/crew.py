@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from fedmedlora.adapters.base import use_threads
+from fedmedlora.config.models import StudyConfig
 from fedmedlora.studies.cells import Cell
+from fedmedlora.studies.folder import recorded_threads
 from fedmedlora.studies.ledger import CellLines, Ledger, Lines, Task
 from fedmedlora.studies.schedule import Key, Schedule, cell_name
 from fedmedlora.studies.watch import Watcher
@@ -54,6 +58,15 @@ class Agenda:
         else:
             self.watcher.note(f"failed: {failure}")
             self.schedule.fail(cell.key, failure)
+
+
+def threads_each(config: StudyConfig, out: Path, jobs: int) -> int | None:
+    """Threads of every process of a run: the study's, else those that the run began with, else an equal share.
+
+    None, for one process, is all that the machine offers. The number decides the last bits of every sum.
+    """
+    decided = config.threads or recorded_threads(out)
+    return decided or (max(1, use_threads(None) // jobs) if jobs > 1 else None)
 
 
 class Crew(Protocol):

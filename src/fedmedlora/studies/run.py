@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 
-from fedmedlora.adapters.base import use_threads
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
 from fedmedlora.config.models import SettingName, StudyConfig
@@ -32,10 +31,10 @@ from fedmedlora.record import write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
-from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared
+from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared, threads_each
 from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.evaluate import Answering, evaluate
-from fedmedlora.studies.folder import check_free, check_kept, open_folder, recorded_threads, write_identity
+from fedmedlora.studies.folder import check_free, check_kept, open_folder, write_identity
 from fedmedlora.studies.ledger import Ledger, Lines, Task
 from fedmedlora.studies.peak import mark_peak, peak_bytes
 from fedmedlora.studies.pool import Pool
@@ -112,8 +111,8 @@ def run_study(
 
 @contextmanager
 def _crew(config: StudyConfig, out: Path, jobs: int, command: str, watcher: Watcher) -> Iterator[Crew]:
-    """Who runs the cells. All processes compute with one number of threads, that of a resumed run if it is one."""
-    threads = config.threads or recorded_threads(out) or (max(1, use_threads(None) // jobs) if jobs > 1 else None)
+    """Who runs the cells, all with one number of threads."""
+    threads = threads_each(config, out, jobs)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     prepare = partial(_prepare, config.model_copy(update={"threads": threads}), out, command, started)
     if jobs == 1:
