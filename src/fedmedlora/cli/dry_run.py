@@ -46,7 +46,7 @@ def _measure(config: StudyConfig, out: Path, jobs: int) -> tuple[Speed, list[Cel
 
     note(f"loading the base and trying a few batches, for about {BUDGET_S:.0f} s (--no-calibration leaves it out)")
     resident = load_resident(config.model_copy(update={"threads": threads_each(config, out, jobs)}))
-    speed = measure(resident)
+    speed = measure(resident, BUDGET_S)
     return speed, estimate(resident, speed)
 
 

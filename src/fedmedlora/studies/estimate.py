@@ -76,7 +76,7 @@ class CellEstimate:
         }
 
 
-def measure(resident: Resident, budget_s: float = BUDGET_S) -> Speed:
+def measure(resident: Resident, budget_s: float) -> Speed:
     """Train and decode a little, for about so many seconds; the adapter in the model is another afterwards."""
     config = resident.config
     mark = mark_peak()
