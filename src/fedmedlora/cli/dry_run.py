@@ -84,7 +84,7 @@ def _site_json(site: SiteNotes) -> dict[str, Json]:
 def _estimate_json(speed: Speed, cells: Sequence[CellEstimate], jobs: int) -> dict[str, Json]:
     from fedmedlora.studies.estimate import wall_seconds
 
-    answering: dict[str, Json] = {**speed.answering}
+    answering: dict[str, Json] = {str(task): seconds for task, seconds in speed.answering.items()}
     return {
         "note": "an estimate from a few batches on this machine as it is now, not a promise",
         "jobs": jobs,

@@ -114,7 +114,7 @@ def estimate(resident: Resident, speed: Speed) -> list[CellEstimate]:
         read = sum(tokens(notes) for _, notes in cell.members) * config.training.epochs_per_round
         seconds = read * speed.training
         if cell_rule(cell, config.plus).needs_losses:
-            judged = sum(len(example.ids) for example in resident.judged(cell.sites).examples)
+            judged = sum(len(example.ids) for example in resident.judged(cell.sites, config.tasks).examples)
             seconds += judged * len(cell.members) * speed.training * _FORWARD_SHARE
         if cell.members and config.evaluation.evaluate_dev_each_round:
             seconds += answered([site for site in config.members if site != cell.left_out], "dev")

@@ -30,11 +30,12 @@ from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared, threads_each
 from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.folder import check_free, check_kept, open_folder, write_identity
+from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.ledger import Ledger, Lines, Task
 from fedmedlora.studies.peak import mark_peak, peak_bytes
 from fedmedlora.studies.pool import Pool
@@ -45,7 +46,7 @@ from fedmedlora.studies.sites import load_labels
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
 from fedmedlora.training.loop import Progress, TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
+from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _prepare(config: StudyConfig, out: Path, command: str, started: str, watcher
     check_api(resident)
     for cell in study_cells(config):
         if cell_rule(cell, config.plus).needs_losses:
-            resident.judged(cell.sites)
+            check_judge(resident, cell.sites)
     return Prepared(describe_run(resident, command, started), partial(_work, resident, out))
 
 
@@ -216,7 +217,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
         for name, notes in cell.members
     ]
-    rule = cell_rule(cell, config.plus)
+    rule = federated_rule(cell, config)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
         rule,
@@ -224,6 +225,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         cell.seed,
         settings_to_scalars(settings),
         wire=cell_wire(cell, config.federation),
+        server=cell_server(cell, config.federation),
     )
     return run_federation(
         in_process_grid(trainers),
@@ -238,7 +240,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
 
 def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
     """By dev notes of the sites that train: a site that is left out has no say."""
-    return make_validator(resident.adapted, resident.judged(cell.sites), settings)
+    return make_judge(resident, cell.sites, settings)
 
 
 def _step_watcher(run: StudyRun, name: str) -> _Steps:
@@ -314,6 +316,8 @@ def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, sit
         "scores": done.to_json(),
         "intervals": done.intervals(evaluation.bootstrap_resamples, cell.seed),
         "tallies": done.tallies(),
+        "confidence": done.confidence(evaluation.bootstrap_resamples, cell.seed),
+        "errors": done.errors,
         "decode": {"passes": done.passes, "tokens": done.tokens, "seconds": round(done.seconds, 3)},
         "dropped": done.dropped,
         "adapter_digest": digest,
@@ -341,6 +345,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult, known: f
                 site.site: {
                     "loss": site.loss,
                     "validation_loss": site.validation_loss,
+                    "costs": list(site.costs),
                     "weight": site.weight,
                     "target_tokens": site.trained_tokens,
                     "steps": site.steps,
