@@ -321,9 +321,16 @@ def test_progress_is_lines_without_a_terminal_and_a_bar_on_one(
             watcher.note("round 1/2: [bold] stays as it is")
             watcher.begin("testing on triage", 0)
             watcher.advance(7)
+            branch = watcher.branch("[2/3] centralised")
+            branch.begin("training all", 5)
+            branch.advance(2)
+            branch.note("round 2/2")
+            branch.close()
         printed = capsys.readouterr()
         assert printed.out == ""
         assert "round 1/2: [bold] stays as it is" in printed.err
         assert ("training triage" in printed.err) == terminal
         assert ("testing on triage" in printed.err) == terminal
         assert ("7/?" in printed.err) == terminal
+        assert "[2/3] centralised: round 2/2" in printed.err
+        assert ("[2/3] centralised: training all" in printed.err) == terminal
