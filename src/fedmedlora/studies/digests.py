@@ -28,7 +28,7 @@ _OF_NO_CONSEQUENCE = frozenset(
 # Keys of a study that do not enter as they stand: paths (the digests of what lies there enter), what other cells there
 # are, and tables of one arm.
 _ELSEWHERE = frozenset(
-    {"name", "base", "corpora_root", "labels", "sites", "arms", "settings", "seeds", "threads", "evaluation"}
+    {"name", "base", "corpora_root", "labels", "sites", "arms", "settings", "seeds", "threads", "evaluation", "report"}
 )
 _TABLE_OF = {"plus": "fedmedlora-plus", "fedprox": "fedprox", "api": "api"}
 _UNTRAINED = ("rank", "alpha", "max_tokens", "bf16")

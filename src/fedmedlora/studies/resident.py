@@ -18,7 +18,7 @@ from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
-from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
+from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, looked_at
 from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 
@@ -58,12 +58,7 @@ class Resident:
 
     def documents(self, site: str, part: str) -> list[Document]:
         """The dev or test documents of a site that the study looks at."""
-        own, evaluation = self.config.site(site), self.config.evaluation
-        if part == "test":
-            most = own.max_test_documents or evaluation.max_test_documents
-        else:
-            most = own.dev_documents or evaluation.dev_documents
-        return sample_documents(self.sites[site].parts[part], most, seed=0)
+        return looked_at(self.config, self.sites[site], part)
 
 
 def load_resident(config: StudyConfig) -> Resident:

@@ -34,6 +34,7 @@ from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings
 from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared, threads_each
 from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.evaluate import Answering, evaluate
+from fedmedlora.studies.examples import keep_examples
 from fedmedlora.studies.folder import check_free, check_kept, open_folder, write_identity
 from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.ledger import Ledger, Lines, Task
@@ -98,6 +99,7 @@ def run_study(
         tasks = [ledger.task(cell, identities[cell.key]) for cell in cells]
         check_kept(out, ledger, tasks, crew.described)
         open_folder(config, out, crew.described, watcher)
+        keep_examples(config, out)
         reuse_finished(reuse, out, tasks, ledger, watcher)
         crew.run(_agenda(schedule, cells, identities, ledger, watcher))
     write_cards(config, out)
