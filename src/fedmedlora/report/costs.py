@@ -20,11 +20,15 @@ def _training(run: Run) -> Markup:
         own = sorted((cost for cost in run.costs if cost.arm == arm), key=lambda cost: (cost.trained_on, cost.seed))
         rows += [_training_row(run, cost) for cost in own]
         if not own:
-            rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 8])
-    names = ("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead")
+            rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 9])
+    names = (
+        *("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead"),
+        "Most memory",
+    )
     caption = (
         "What training took. Bytes are measured on the coordinator's messages, over all sites and rounds; “whole model "
-        "instead” is what exchanging the whole base model at the same messages would cost."
+        "instead” is what exchanging the whole base model at the same messages would cost. “Most memory” is what the "
+        "process held at most while the model was trained and tested: the GPU's where there is one, base included."
     )
     return table(caption, [[head("Model"), *(head(name) for name in names)]], rows)
 
@@ -38,8 +42,9 @@ def _why(run: Run, arm: str) -> str:
 
 
 def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
+    memory = number(missing("not recorded") if cost.peak_memory_bytes is None else size(cost.peak_memory_bytes))
     if cost.rounds == 0:
-        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8]
+        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8, memory]
     both = exchanged(cost)
     if both is None:
         none = "nothing exchanged" if cost.bytes_sent is None and cost.bytes_received is None else "not recorded"
@@ -56,6 +61,7 @@ def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
         number(whole(cost.target_tokens)),
         number(_time(cost)),
         *traffic,
+        memory,
     ]
 
 

@@ -283,6 +283,7 @@ def _cost(fields: Fields) -> ArmCost:
         bytes_received=fields.whole_or_none("bytes_received"),
         full_model_bytes=fields.whole_or_none("full_model_bytes"),
         adapter_digest=fields.text_or_none("adapter_digest"),
+        peak_memory_bytes=fields.whole_or_none("peak_memory_bytes"),
     )
 
 

@@ -120,7 +120,8 @@ class Score:
 class ArmCost:
     """What training one adapter took. Bytes: the coordinator's, over all sites; None where nothing is exchanged.
 
-    validation_seconds: of the seconds, what judging sites' adapters on validation examples took.
+    validation_seconds: of the seconds, what judging sites' adapters on validation examples took. peak_memory_bytes: the
+    most that the process held while it trained and tested, the base included; of the GPU where there is one.
     """
 
     setting: str
@@ -136,6 +137,7 @@ class ArmCost:
     bytes_received: int | None
     full_model_bytes: int | None
     adapter_digest: str | None
+    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

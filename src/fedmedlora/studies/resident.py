@@ -18,9 +18,9 @@ from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
-from fedmedlora.studies.cells import Cell, describe_cases, study_cells
+from fedmedlora.studies.cells import Cell, study_cells
 from fedmedlora.studies.derived import DerivedExamples, derive_examples
-from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
+from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, looked_at
 from fedmedlora.studies.variants import Changed, Derived, LowResource, Source
 from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
@@ -51,17 +51,6 @@ class Resident:
         """The study's cells, but for those that ask for more notes than a new site has."""
         return [cell for cell in study_cells(self.config) if all(source in self.examples for source in cell.sources)]
 
-    @property
-    def remarks(self) -> list[str]:
-        """What the settings derived from the sites, and what a site is too small for, in words."""
-        said = describe_cases(self.config)
-        for site in self.config.new_sites if "low-resource" in self.config.settings else ():
-            held = len(self.sites[site].parts["train"])
-            beyond = [str(count) for count in self.config.low_resource.notes if count > held]
-            if beyond:
-                said.append(f"low-resource: site '{site}' has {held} training notes; left out: {', '.join(beyond)}")
-        return said
-
     def corpus(self, sources: Sequence[Source]) -> Corpus:
         """The training examples of some sources, together."""
         return prepare([example for source in sources for example in self.examples[source]])
@@ -79,12 +68,7 @@ class Resident:
 
     def documents(self, site: str, part: str) -> list[Document]:
         """The dev or test documents of a site that the study looks at."""
-        own, evaluation = self.config.site(site), self.config.evaluation
-        if part == "test":
-            most = own.max_test_documents or evaluation.max_test_documents
-        else:
-            most = own.dev_documents or evaluation.dev_documents
-        return sample_documents(self.sites[site].parts[part], most, seed=0)
+        return looked_at(self.config, self.sites[site], part)
 
 
 def load_resident(config: StudyConfig) -> Resident:
