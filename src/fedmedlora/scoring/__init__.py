@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedmedlora.scoring.bootstrap import Interval, bootstrap_all, document_bootstrap, paired_difference
 from fedmedlora.scoring.counts import MODES, TASKS, Count, Counts, DocumentCounts, Mode, Tally, Task
+from fedmedlora.scoring.paired_bootstrap import Runs, mean_bootstrap, paired_bootstrap
 from fedmedlora.scoring.permutation import Permutation, holm, paired_permutation
 from fedmedlora.scoring.score import Scores, TaskScores, score_documents
 
@@ -16,6 +17,7 @@ __all__ = [
     "Interval",
     "Mode",
     "Permutation",
+    "Runs",
     "Scores",
     "Tally",
     "Task",
@@ -23,6 +25,8 @@ __all__ = [
     "bootstrap_all",
     "document_bootstrap",
     "holm",
+    "mean_bootstrap",
+    "paired_bootstrap",
     "paired_difference",
     "paired_permutation",
     "score_documents",
