@@ -12,7 +12,7 @@ RIGHT, WRONG = (2, 2), (0, 2)
 
 
 def test_a_difference_moves_with_the_documents() -> None:
-    # A resample of two documents holds the right one 0, 1 or 2 times with probability 1/4, 1/2, 1/4: difference 0, ½, 1.
+    # A resample holds the right document 0, 1 or 2 times with probability 1/4, 1/2, 1/4: difference 0, ½, 1.
     found = paired_bootstrap([[[WRONG, WRONG]]], [[[RIGHT, WRONG]]], seed=0)
     assert (found.low, found.point, found.high) == (0.0, 0.5, 1.0)
     assert (found.documents, found.resamples, found.undefined) == (2, 1000, 0)

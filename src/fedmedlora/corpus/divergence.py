@@ -1,7 +1,8 @@
 """How differently sites' notes are labelled and worded: Jensen–Shannon divergence of their distributions, in bits.
 
-Documents of several sites enter, a number between every two sites leaves; no text does. 0 is the same distribution, 1 is
-nothing in common. Reference: Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37 (1991).
+Documents of several sites enter, a number between every two sites leaves; no text does. 0 is the same distribution, 1
+is nothing in common. Reference: Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Inf. Theory 37
+(1991).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _WORD = re.compile(r"\w+")
 def jensen_shannon(one: Mapping[str, int], other: Mapping[str, int]) -> float | None:
     """Divergence of two distributions given as counts, in bits, from 0 to 1; None when one of them counts nothing.
 
-    Half of {a: 1, b: 1} lies on a, all of {a: 1} does. The mean of the two has 3/4 on a and 1/4 on b, so the divergence is
-    ½ · (½·log₂(½ ÷ ¾) + ½·log₂(½ ÷ ¼)) + ½ · log₂(1 ÷ ¾) = 0.311.
+    Half of {a: 1, b: 1} lies on a, all of {a: 1} does. The mean of the two has 3/4 on a and 1/4 on b, so the
+    divergence is ½ · (½·log₂(½ ÷ ¾) + ½·log₂(½ ÷ ¼)) + ½ · log₂(1 ÷ ¾) = 0.311.
     """
     first, second = sum(one.values()), sum(other.values())
     if not first or not second:

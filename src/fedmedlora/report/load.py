@@ -24,6 +24,7 @@ from fedmedlora.report.records import (
     Score,
     Site,
     SiteRound,
+    Variant,
     Weights,
 )
 from fedmedlora.scoring import MODES, TASKS, Count, Counts, Interval, Mode, TaskScores
@@ -122,7 +123,13 @@ def _info(fields: Fields) -> RunInfo:
         adapter=_weights(fields.table("adapter")),
         seeds=fields.wholes("seeds"),
         sites=tuple(_site(site) for site in fields.list_of_tables("sites")),
+        divergences={name: _divergences(found) for name, found in fields.table("heterogeneity").tables()},
     )
+
+
+def _divergences(fields: Fields) -> dict[str, dict[str, float | None]]:
+    """Site → other site → bits."""
+    return {one: {other: row.number_or_none(other) for other in row.values} for one, row in fields.tables()}
 
 
 def _plan(text: str, path: Path) -> Plan:
@@ -130,14 +137,16 @@ def _plan(text: str, path: Path) -> Plan:
         fields = Fields(tomllib.loads(text), str(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not readable as TOML ({error}). Restore the file.") from error
-    tasks = fields.texts("tasks")
+    tasks, sites = fields.texts("tasks"), fields.list_of_tables("sites")
     return Plan(
         arms=fields.texts("arms") or PAPER_ARMS,
         settings=fields.texts("settings"),
         seeds=fields.wholes("seeds"),
-        sites=tuple(site.text("name") for site in fields.list_of_tables("sites")),
+        sites=tuple(site.text("name") for site in sites),
         tasks=tuple(task for task in TASKS if task in tasks) or TASKS,
         rounds=fields.whole_or_none("rounds"),
+        passes=fields.table("training").whole_or_none("epochs_per_round"),
+        new=tuple(site.text("name") for site in sites if site.flag("new")),
     )
 
 
@@ -189,6 +198,17 @@ def _score(fields: Fields) -> Score:
         seconds=decode.number_or_none("seconds"),
         dropped=fields.table("dropped").counts(),
         adapter_digest=fields.text_or_none("adapter_digest"),
+        variant=_variant(fields.table("variant")),
+    )
+
+
+def _variant(fields: Fields) -> Variant:
+    return Variant(
+        notes=fields.whole_or_none("notes"),
+        start=fields.text_or_none("start"),
+        case=fields.text_or_none("case"),
+        sites=fields.whole_or_none("sites"),
+        split=fields.text_or_none("split"),
     )
 
 
@@ -242,6 +262,8 @@ def _cost(fields: Fields) -> ArmCost:
         bytes_received=fields.whole_or_none("bytes_received"),
         full_model_bytes=fields.whole_or_none("full_model_bytes"),
         adapter_digest=fields.text_or_none("adapter_digest"),
+        peak_memory_bytes=fields.whole_or_none("peak_memory_bytes"),
+        variant=_variant(fields.table("variant")),
     )
 
 

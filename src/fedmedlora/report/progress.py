@@ -19,13 +19,35 @@ ARMS = {
     "fedsa-lora": "FedSA-LoRA",
     "ffa-lora": "FFA-LoRA",
     "api": "API model",
+    "bert-single-site": "BERT single-site",
+    "bert-centralised": "BERT centralised",
+    "bert-fedavg": "BERT FedAvg",
+    "bert-lora-single-site": "BERT+LoRA single-site",
+    "bert-lora-centralised": "BERT+LoRA centralised",
+    "bert-lora-fedmedlora": "BERT+LoRA Fed-MedLoRA",
+    "bert-lora-fedmedlora-plus": "BERT+LoRA Fed-MedLoRA+",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
-EXTERNAL, LEAVE_ONE_OUT = "external", "leave-one-out"
+IN_DOMAIN, EXTERNAL, LEAVE_ONE_OUT = "in-domain", "external", "leave-one-out"
+LOW_RESOURCE, UNEVEN, SCALING = "low-resource", "uneven", "scaling"
+VARIED = (LOW_RESOURCE, UNEVEN, SCALING)
+"""Settings in which one arm has many models on one site; each has tables of its own."""
 WITHOUT = "without-"
+WHOLE = ("all", "none")
+SINGLE_SITE = ("single-site", "bert-single-site", "bert-lora-single-site")
+CENTRALISED = ("centralised", "bert-centralised", "bert-lora-centralised")
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
-FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
+FEDERATED = (
+    "fedmedlora",
+    "fedmedlora-plus",
+    "fedprox",
+    "fedsa-lora",
+    "ffa-lora",
+    "bert-fedavg",
+    "bert-lora-fedmedlora",
+    "bert-lora-fedmedlora-plus",
+)
 
 
 def arm_label(arm: str) -> str:
@@ -34,9 +56,8 @@ def arm_label(arm: str) -> str:
 
 
 def model_label(arm: str, trained_on: str) -> str:
-    """The arm, and for one of several models of it which: a single site's, or the one without a site."""
-    several = arm == "single-site" or trained_on.startswith(WITHOUT)
-    return f"{arm_label(arm)}: {trained_on}" if several else arm_label(arm)
+    """The arm, and for one of several models of it which: a single site's, the one without a site, one of a setting."""
+    return arm_label(arm) if trained_on in WHOLE else f"{arm_label(arm)}: {trained_on}"
 
 
 def arms_of(run: Run) -> tuple[str, ...]:
@@ -62,15 +83,19 @@ def sites_of(run: Run) -> tuple[str, ...]:
 
 
 def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
-    """Names of the sites that belong to a setting: external ones, or the others."""
+    """Names of the sites that belong to a setting: external ones, the others, or where it varies those recorded."""
+    if setting in VARIED:
+        seen = {score.test_site for score in run.scores if score.setting == setting}
+        return tuple(site for site in sites_of(run) if site in seen)
     external = {site.name for site in run.info.sites if site.external}
-    return tuple(site for site in sites_of(run) if (site in external) == (setting == EXTERNAL))
+    new = run.plan.new if run.plan else ()
+    return tuple(site for site in sites_of(run) if (site in external) == (setting == EXTERNAL) and site not in new)
 
 
 def runs_in(setting: str, arm: str) -> bool:
     """Whether an arm has a model for a setting. A site can be left out only where several train one model for all."""
     if setting == LEAVE_ONE_OUT:
-        return arm not in (*PERSONAL, "zero-shot", "single-site", "api")
+        return arm not in (*PERSONAL, *SEEDLESS, *SINGLE_SITE)
     return setting != EXTERNAL or arm not in PERSONAL
 
 
@@ -81,8 +106,14 @@ def settings_of(run: Run) -> tuple[str, ...]:
 
 
 def whole_rounds(run: Run) -> list[Round]:
-    """Rounds of the models that no site was left out of."""
-    return [one for one in run.rounds if not one.trained_on.startswith(WITHOUT)]
+    """Rounds of the models of all sites, as they are, and of single sites' own."""
+    names = {*WHOLE, *sites_of(run)}
+    return [one for one in run.rounds if one.trained_on in names]
+
+
+def plain_settings(run: Run) -> tuple[str, ...]:
+    """The settings in which an arm has one model a seed and site."""
+    return tuple(setting for setting in settings_of(run) if setting not in VARIED)
 
 
 def seeds_of(run: Run) -> tuple[int, ...]:
@@ -131,23 +162,29 @@ class _Wanted(NamedTuple):
 
 
 def progress(run: Run) -> Progress:
-    """Compare the records with the plan. Where nothing is drawn, one seed is enough."""
+    """Compare the records with the plan. Where nothing is drawn, one seed is enough.
+
+    How many models a setting that varies something asks for is not counted here; none at all is missing.
+    """
     if run.plan is None:
         return Progress(len(run.scores), None, ())
     wanted = list(_wanted(run.plan, run))
     there: set[_Wanted] = set()
     for score in run.scores:
         seed = None if score.arm in SEEDLESS else score.seed
-        trained_on = score.trained_on if score.arm == "single-site" else None
+        trained_on = score.trained_on if score.arm in SINGLE_SITE else None
         there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
     missing = Counter(one.arm for one in wanted if one not in there)
     lines = [f"{arm_label(arm)}: {several(missing[arm], 'score')} missing" for arm in run.plan.arms if missing[arm]]
     lines += _unfinished_training(run.plan, run)
+    lines += [
+        f"setting {one}: no score yet" for one in run.plan.settings if one in VARIED and not tested_sites(run, one)
+    ]
     return Progress(len(wanted) - sum(missing.values()), len(wanted), tuple(lines))
 
 
 def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
-    for setting in settings_of(run):
+    for setting in plain_settings(run):
         tested = [site for site in tested_sites(run, setting) if documents_in(run, site, "test") != 0]
         for arm in plan.arms:
             if not runs_in(setting, arm):
@@ -159,26 +196,27 @@ def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
 
 
 def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
-    """One model for every site that has training documents in the arm single-site, else one for all."""
-    if arm != "single-site":
+    """One model for every site that has training documents in a single-site arm, else one for all."""
+    if arm not in SINGLE_SITE:
         return [None]
-    return [site for site in plan.sites if documents_in(run, site, "train") != 0]
+    return [site for site in plan.sites if documents_in(run, site, "train") != 0 and site not in plan.new]
 
 
 def _unfinished_training(plan: Plan, run: Run) -> list[str]:
     """Models whose cost was never written, with the rounds that are there."""
     lines: list[str] = []
-    whole = [setting for setting in settings_of(run) if setting != LEAVE_ONE_OUT]
+    whole = [setting for setting in plain_settings(run) if setting != LEAVE_ONE_OUT]
+    names = {*WHOLE, *sites_of(run)}
     for arm in plan.arms:
         if not any(runs_in(setting, arm) for setting in whole):
             continue
         for seed in plan.seeds if arm not in SEEDLESS else ():
             wanted = len(_models(plan, run, arm))
             own = {cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)}
-            trained = len([trained_on for trained_on in own if not trained_on.startswith(WITHOUT)])
+            trained = len(own & names)
             if trained >= wanted:
                 continue
-            if arm == "single-site":
+            if arm in SINGLE_SITE:
                 lines.append(f"{arm_label(arm)}, seed {seed}: {trained} of {wanted} models trained")
                 continue
             rounds = len({one.number for one in whole_rounds(run) if (one.arm, one.seed) == (arm, seed)})

@@ -1,8 +1,8 @@
 """Intervals of a mean F1 over several runs (seeds) and sites, and of the difference of two systems.
 
-Two documents of one entity each. The first system finds neither; the second finds one of them under seed 0 and the other
-under seed 1. In every resample the second's mean F1 over its seeds is 0.5, so the difference is 0.5 with the interval
-[0.5, 0.5], although each seed alone moves between 0 and 1.
+Two documents of one entity each. The first system finds neither; the second finds one of them under seed 0 and the
+other under seed 1. In every resample the second's mean F1 over its seeds is 0.5, so the difference is 0.5 with the
+interval [0.5, 0.5], although each seed alone moves between 0 and 1.
 
 >>> first = [[(0, 2), (0, 2)], [(0, 2), (0, 2)]]
 >>> second = [[(2, 2), (0, 2)], [(0, 2), (2, 2)]]
@@ -36,8 +36,8 @@ _KEPT_DRAWS = 1_000_000  # 8 MB; many systems are resampled over the same docume
 def mean_bootstrap(sites: Sequence[Runs], *, seed: int, resamples: int = RESAMPLES) -> Interval:
     """95 % percentile interval of a mean F1: over runs at each site, then over sites, each site counting alike.
 
-    Documents are drawn with replacement within each site, and all runs of a site are scored on the same draw.
-    Raises CorpusError when the runs of a site differ in their number of documents; ConfigError when resamples is under 1.
+    Documents are drawn with replacement within each site, and all runs of a site are scored on the same draw. Raises
+    CorpusError when the runs of a site differ in their number of documents; ConfigError when resamples is under 1.
     """
     values, point = _resampled(sites, seed, resamples)
     return percentile_interval(values, point, _documents(sites))
@@ -53,7 +53,8 @@ def paired_bootstrap(
     """
     if [_sizes(runs) for runs in first] != [_sizes(runs) for runs in second]:
         raise CorpusError(
-            "a paired comparison needs the same documents of the same sites for both systems. Score both on one gold set."
+            "a paired comparison needs the same documents of the same sites for both systems. Score both on one gold "
+            "set."
         )
     ours, before = _resampled(first, seed, resamples)
     theirs, after = _resampled(second, seed, resamples)
