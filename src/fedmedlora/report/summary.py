@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fedmedlora.report.elements import Markup, bullets, element, paragraph
+from fedmedlora.report.elements import Markup, bullets, element, paragraph, terms
 from fedmedlora.report.families import PLAIN, alone, encoder, together
 from fedmedlora.report.findings import Findings
 from fedmedlora.report.gains import Gain, macro_gain
@@ -33,10 +33,10 @@ def summary_section(run: Run, findings: Findings) -> list[Markup]:
         return [paragraph("— No score is recorded, so there is nothing to say.")]
     parts: list[Markup] = []
     for task in run.tasks:
-        said = task_sentences(run, findings, task)
+        topics = task_sentences(run, findings, task)
         parts.append(element("h4", f"{_TITLES[task]}, strict F1"))
         none = "— No strict F1 of two arms that are compared is defined yet, so nothing is said."
-        parts.append(bullets(said) if said else paragraph(none))
+        parts.append(terms((name, bullets(said)) for name, said in topics.items()) if topics else paragraph(none))
     traffic = [sentence for arm in FEDERATED if (sentence := _traffic(run, arm))]
     if traffic:
         parts += [element("h4", "What travelled"), bullets(traffic)]
@@ -51,24 +51,27 @@ _NOISE = (
 )
 
 
-def task_sentences(run: Run, findings: Findings, task: Task) -> list[str]:
-    """All sentences on one task, those on joining first."""
+def task_sentences(run: Run, findings: Findings, task: Task) -> dict[str, list[str]]:
+    """Topic → sentences on one task, in the order of the page; a topic of which the run knows nothing is left out."""
     inside = [gain for gain in findings.gains.get(IN_DOMAIN, []) if gain.task == task]
     outside = [gain for gain in findings.gains.get(EXTERNAL, []) if gain.task == task]
-    found: list[str] = []
-    for arm in _leading(inside):
-        found += [_joining(gain) for gain in inside if (gain.arm, gain.against) == (arm, alone(arm))]
-        found += _gap(run, inside, task, arm)
-    for arm, plain in _PLUS:
-        found += _plus(run, [gain for gain in inside if (gain.arm, gain.against) == (arm, plain)], task)
-    return [
-        *found,
-        *_external(outside),
-        *left_out_sentences(findings.left_out, task),
-        *low_resource_sentences(findings.few_notes, task),
-        *uneven_sentences(findings.uneven, task),
-        *scaling_sentences(findings.scaled, task),
-    ]
+    leading = _leading(inside)
+    topics = {
+        "Joining": [
+            _joining(gain, arm == leading[0])
+            for arm in leading
+            for gain in inside
+            if (gain.arm, gain.against) == (arm, alone(arm))
+        ],
+        "Against all notes in one place": [said for arm in leading for said in _gap(run, inside, task, arm)],
+        "Weighting by validation": [said for pair in _PLUS for said in _plus(inside, *pair)],
+        "Sites that nobody trained on": _external(outside),
+        "A site that stays outside": left_out_sentences(findings.left_out, task),
+        "A new site with few notes": low_resource_sentences(findings.few_notes, task),
+        "Uneven annotation": uneven_sentences(findings.uneven, task),
+        "More sites": scaling_sentences(findings.scaled, task),
+    }
+    return {topic: said for topic, said in topics.items() if said}
 
 
 def _leading(gains: Sequence[Gain]) -> list[str]:
@@ -78,19 +81,21 @@ def _leading(gains: Sequence[Gain]) -> list[str]:
     return [*base, *(arm for arm in PLAIN if arm in seen and encoder(arm))]
 
 
-def _joining(gain: Gain) -> str:
-    """What the federation gives one site over its own model."""
+def _joining(gain: Gain, leads: bool) -> str:
+    """What the federation gives one site over its own model. leads: whether its arm stands for the federation alone."""
     amount = f"{gained(gain.difference, *gain.interval)} of strict {_KINDS[gain.task]} F1"
     values = f"{arm_label(gain.arm)} {points(gain.after)}, alone {points(gain.before)}{_p(gain)}"
+    start = "" if leads else f"With {arm_label(gain.arm)}: "
     match gain.verdict:
         case "above":
-            return f"Joining the federation gave {gain.site} {amount} over training alone ({values})."
+            return f"{start}Joining the federation gave {gain.site} {amount} over training alone ({values})."
         case "below":
-            return f"{gain.site} loses by joining: {amount} against training alone ({values})."
+            return f"{start}{gain.site} loses by joining: {amount} against training alone ({values})."
         case "within the noise":
-            return f"{gain.site} gains nothing beyond the noise by joining: {amount} against training alone ({values})."
+            said = f"{gain.site} gains nothing beyond the noise by joining"
+            return f"{start}{said}: {amount} against training alone ({values})."
         case _:
-            return f"{gain.site} stands {amount} from training alone by joining, which is not judged ({values})."
+            return f"{start}{gain.site} stands {amount} from training alone by joining, which is not judged ({values})."
 
 
 def _p(gain: Gain) -> str:
@@ -102,66 +107,55 @@ def _gap(run: Run, gains: Sequence[Gain], task: Task, arm: str) -> list[str]:
     own = [gain for gain in gains if (gain.arm, gain.against) == (arm, together(arm))]
     if not own:
         return []
-    sites = listed(f"{gain.site} {_amount(gain)}{_share(gain.difference, gain.before)}" for gain in own)
+    sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}{_noise(gain)}" for gain in own)
     total = macro_gain(run, IN_DOMAIN, task, arm, together(arm))
     if total is None:
         return [f"Against centralised training {arm_label(arm)} stands by site: {sites}."]
     amount = gained(total.difference, total.low, total.high)
     return [
         f"Against centralised training {arm_label(arm)} stands {amount} on the mean of {total.sites} sites"
-        f"{_share(total.difference, total.before)}: {points(total.after)} and {points(total.before)}. By site: {sites}."
+        f"{_share(total.difference, total.before)}. By site: {sites}."
     ]
 
 
 def _share(difference: float, of: float) -> str:
-    return f" ({signed(100 * difference / of, 1)} % of centralised)" if of else ""
+    return f", {signed(100 * difference / of, 1)} % of its {points(of)}" if of else ""
 
 
-def _amount(gain: Gain) -> str:
-    """A difference, and whether it is one."""
-    amount = gained(gain.difference, *gain.interval)
-    known = {"within the noise": ", within the noise", "not judged": ", not judged"}
-    return f"{amount}{known.get(gain.verdict, '')}"
+def _noise(gain: Gain) -> str:
+    """What is to be said behind a difference that is none, or that nothing judges."""
+    return f" ({gain.verdict})" if gain.verdict in ("within the noise", "not judged") else ""
 
 
-def _plus(run: Run, own: Sequence[Gain], task: Task) -> list[str]:
+def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:
     """Whether weighting by validation is worth it."""
+    own = [gain for gain in gains if (gain.arm, gain.against) == (arm, plain)]
     if not own:
         return []
-    arm, plain = own[0].arm, own[0].against
     better = [gain.site for gain in own if gain.verdict == "above"]
     worse = [gain.site for gain in own if gain.verdict == "below"]
-    verdict = "no different beyond the noise on any site" if not better and not worse else ""
-    if all(gain.verdict == "not judged" for gain in own):
-        verdict = "not judged"
-    said = [verdict] if verdict else []
-    said += [f"better on {listed(better)}"] if better else []
+    said = [f"better on {listed(better)}"] if better else []
     said += [f"worse on {listed(worse)}"] if worse else []
+    if all(gain.verdict == "not judged" for gain in own):
+        said = ["not judged"]
+    verdict = " and ".join(said) or "no different beyond the noise on any site"
     sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}" for gain in own)
-    return [f"Weighting by validation, {arm_label(arm)} against {arm_label(plain)}: {' and '.join(said)} ({sites})."]
+    return [f"{arm_label(arm)} against {arm_label(plain)}: {verdict} ({sites})."]
 
 
 def _external(gains: Sequence[Gain]) -> list[str]:
     """What a site that nobody trained on gets."""
-    against = {
-        **{"zero-shot": "the bare base", "single-site": "the mean of the sites' own models"},
-        **{
-            "bert-single-site": "the mean of the sites' own models",
-            "bert-lora-single-site": "the mean of the sites' own models",
-        },
-    }
     found = []
     for arm in _leading(gains):
+        others = {"zero-shot": "the bare base", alone(arm): "the mean of the sites' own models"}
+        others[together(arm)] = "centralised training"
         for site in dict.fromkeys(gain.site for gain in gains):
-            own = [gain for gain in gains if (gain.arm, gain.site) == (arm, site)]
-            own = [gain for gain in own if gain.against in ("zero-shot", alone(arm), together(arm))]
+            own = [one for one in gains if (one.arm, one.site) == (arm, site) and one.against in others]
             if own:
                 said = "; ".join(
-                    f"{_amount(gain)} against {against.get(gain.against, 'centralised training')}" for gain in own
+                    f"{gained(one.difference, *one.interval)} against {others[one.against]}{_noise(one)}" for one in own
                 )
-                found.append(
-                    f"On {site}, which nobody trained on, {arm_label(arm)} reaches {points(own[0].after)}: {said}."
-                )
+                found.append(f"On {site} {arm_label(arm)} reaches {points(own[0].after)}: {said}.")
     return found
 
 

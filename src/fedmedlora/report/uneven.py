@@ -108,6 +108,4 @@ def uneven_sentences(rows: Sequence[Changed], task: Task) -> list[str]:
             noise = " (within the noise)" if row.held.verdict == "within the noise" else ""
             said = f"{row.site} by {gained(row.held.difference, *row.held.interval)}{noise}"
             found.setdefault(row.case, []).append(said)
-    return [
-        f"Uneven annotation, case {case}: {arm_label(arms[0])} changes {listed(said)}." for case, said in found.items()
-    ]
+    return [f"In the case {case} {arm_label(arms[0])} changes {listed(said)}." for case, said in found.items()]
