@@ -29,13 +29,14 @@ from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
+from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer, Validator
 from fedmedlora.training.loop import Progress, TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
+from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
 
 _OF_NO_CONSEQUENCE = frozenset(
     {"timeout_s", "attempts", "concurrency", "price_in", "price_out", "key_variable", "allow_credentialed"}
@@ -77,7 +78,7 @@ def run_study(
     check_api(resident)
     for cell in cells:
         if cell_rule(cell, config.plus).needs_losses:
-            resident.judged(cell.sites)
+            check_judge(resident, cell.sites)
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
@@ -202,7 +203,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
         for name, notes in cell.members
     ]
-    rule = cell_rule(cell, config.plus)
+    rule = federated_rule(cell, config)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
         rule,
@@ -210,6 +211,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         cell.seed,
         settings_to_scalars(settings),
         wire=cell_wire(cell, config.federation),
+        server=cell_server(cell, config.federation),
     )
     return run_federation(
         in_process_grid(trainers),
@@ -224,7 +226,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
 
 def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
     """By dev notes of the sites that train: a site that is left out has no say."""
-    return make_validator(resident.adapted, resident.judged(cell.sites), settings)
+    return make_judge(resident, cell.sites, settings)
 
 
 def _step_watcher(run: StudyRun, name: str) -> _Steps:
@@ -328,6 +330,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
                 site.site: {
                     "loss": site.loss,
                     "validation_loss": site.validation_loss,
+                    "costs": list(site.costs),
                     "weight": site.weight,
                     "target_tokens": site.trained_tokens,
                     "steps": site.steps,
