@@ -79,4 +79,4 @@ def test_the_report_judges_by_the_paired_tests(tmp_path: Path) -> None:
     assert float(corrected) == pytest.approx(10 * 2 / 128, abs=0.08)
     assert verdict == "within the noise"
     # The intervals do not overlap, but seven documents among ten tests do not convince.
-    assert "north −16.0 points [−20.4, −13.5], within the noise (−26.7 % of centralised)" in text_of(tree(page))
+    assert "north −16.0 points [−20.4, −13.5] (within the noise)" in text_of(tree(page))

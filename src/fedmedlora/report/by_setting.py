@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedmedlora.report.arm_table import arm_table
-from fedmedlora.report.elements import Markup, element, paragraph
+from fedmedlora.report.elements import Markup, element, fold, paragraph
 from fedmedlora.report.findings import Findings
 from fedmedlora.report.left_out import left_out_section
 from fedmedlora.report.low_resource import low_resource_section
@@ -57,7 +57,6 @@ def _plain(run: Run, setting: str, findings: Findings) -> list[Markup]:
     if setting == LEAVE_ONE_OUT:
         return [*parts, *left_out_section(findings.left_out)]
     seen = {score.arm for score in run.scores if score.setting == setting}
-    for arm in SINGLE_SITE:
-        if arm in seen:
-            parts += [matrix_table(run, setting, task, arm) for task in run.tasks]
+    alone = [matrix_table(run, setting, task, arm) for arm in SINGLE_SITE if arm in seen for task in run.tasks]
+    parts += [fold(f"Single-site models on every site, {setting}", *alone)] if alone else []
     return [part for part in parts if part]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fedmedlora.report.elements import Markup, element, escape
 from fedmedlora.report.numbers import between, decimal
 
-WIDTH, LEFT, RIGHT, TOP, PLOT_HEIGHT = 380, 46, 368, 12, 180
+WIDTH, LEFT, RIGHT, TOP, PLOT_HEIGHT = 380, 52, 368, 12, 180
 BOTTOM = TOP + PLOT_HEIGHT
 LEGEND_TOP, LEGEND_LINE = BOTTOM + 46, 17
 INSET, DODGE, CAP = 14, 3, 2.5

@@ -10,7 +10,7 @@ from fedmedlora.report.gains import Gain, gains
 from fedmedlora.report.left_out import LeftOut, left_out
 from fedmedlora.report.low_resource import FewNotes, few_notes
 from fedmedlora.report.paired import Pair, paired_tests
-from fedmedlora.report.progress import plain_settings
+from fedmedlora.report.progress import table_settings
 from fedmedlora.report.records import Run
 from fedmedlora.report.scaling import Scaled, scaled
 from fedmedlora.report.uneven import Changed, uneven
@@ -30,7 +30,7 @@ class Findings:
 
 def find(run: Run) -> Findings:
     """Compare everything that a run's records allow."""
-    settings = plain_settings(run)
+    settings = table_settings(run)
     tests = {setting: paired_tests(run, setting) for setting in settings}
     return Findings(
         tests=tests,

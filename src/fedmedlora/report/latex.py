@@ -9,7 +9,7 @@ from fedmedlora.report.findings import Findings
 from fedmedlora.report.gains import Gain
 from fedmedlora.report.numbers import decimal, duration, points, signed_points, size, whole
 from fedmedlora.report.paired import p_value
-from fedmedlora.report.progress import arm_label, arms_run, plain_settings, tested_sites
+from fedmedlora.report.progress import arm_label, arms_run, table_settings, tested_sites
 from fedmedlora.report.reach import Reach, reaches
 from fedmedlora.report.records import Run
 from fedmedlora.report.results import TASK_NAMES, own_scores
@@ -21,7 +21,7 @@ _ESCAPES = str.maketrans({**{sign: f"\\{sign}" for sign in "&%$#_{}"}, **_WORDS}
 
 def latex_tables(run: Run, findings: Findings) -> list[str]:
     """Scores of every setting and task, means over seeds; then the other tables that have rows."""
-    tables = [_scores(run, setting, task) for setting in plain_settings(run) for task in run.tasks]
+    tables = [_scores(run, setting, task) for setting in table_settings(run) for task in run.tasks]
     for title, columns, rows in _others(run, findings):
         if rows:
             tables.append(_table(run, title, [" & ".join(columns)], "l" * len(columns), rows))

@@ -73,7 +73,7 @@ def left_out_section(rows: Sequence[LeftOut]) -> list[Markup]:
         ]
         for row in rows
     ]
-    names = ("Task", "Site", "Arm", "Left out", "Taking part", "Left out − taking part", "p, corrected", "")
+    names = ("Task", "Site", "Arm", "Left out", "Taking part", "Left out − taking part", "p, corrected", "Verdict")
     heads = [[*(head(name) for name in names), head("The site's own model"), head("The bare base")]]
     caption = (
         "Strict F1 on the site that a model was trained without, beside the same arm trained with it. p after Holm's "

@@ -158,7 +158,9 @@ def _table(run: Run, rows: Sequence[FewNotes], task: Task) -> Markup:
                 both = [row for row in rows if (row.task, row.site, row.start, row.notes) == (task, site, start, notes)]
                 if both:
                     body.append(_line(site, start, notes, both))
-    heads = [[head(name) for name in ("New site", "Start", "Notes", *MODES, "Against the base", "p, corrected", "")]]
+    heads = [
+        [head(name) for name in ("New site", "Start", "Notes", *MODES, "Against the base", "p, corrected", "Verdict")]
+    ]
     return table(caption, heads, body)
 
 

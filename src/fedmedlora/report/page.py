@@ -16,7 +16,7 @@ from fedmedlora.report.heterogeneity import heterogeneity_section
 from fedmedlora.report.load import load_run
 from fedmedlora.report.numbers import whole
 from fedmedlora.report.paired import tests_section
-from fedmedlora.report.progress import plain_settings, progress, seeds_of
+from fedmedlora.report.progress import progress, seeds_of, table_settings
 from fedmedlora.report.provenance import data_section, facts_section, provenance_section, status_section
 from fedmedlora.report.records import Run
 from fedmedlora.report.rounds import rounds_section
@@ -122,7 +122,7 @@ def _run(run: Run, identity: str) -> list[Markup]:
 
 def _by_setting(run: Run, section: Callable[[Run, str], list[Markup]]) -> list[Markup]:
     """One section's parts for every setting in which an arm has one model; named when there are several."""
-    settings = plain_settings(run)
+    settings = table_settings(run)
     parts: list[Markup] = []
     for setting in settings:
         if len(settings) > 1:

@@ -57,7 +57,18 @@ def tests_section(tests: Mapping[Pair, Held]) -> list[Markup]:
         ]
         for pair, held in tests.items()
     ]
-    heads = ("Task", "Test site", "Arm", "Against", "Difference of F1", "p", "p, corrected", "", "Documents", "Seeds")
+    heads = (
+        "Task",
+        "Test site",
+        "Arm",
+        "Against",
+        "Difference of F1",
+        "p",
+        "p, corrected",
+        "Verdict",
+        "Documents",
+        "Seeds",
+    )
     return [
         table("Arms against each other, strict F1.", [[head(name) for name in heads]], rows),
         paragraph(_METHOD),

@@ -111,7 +111,7 @@ def whole_rounds(run: Run) -> list[Round]:
     return [one for one in run.rounds if one.trained_on in names]
 
 
-def plain_settings(run: Run) -> tuple[str, ...]:
+def table_settings(run: Run) -> tuple[str, ...]:
     """The settings in which an arm has one model a seed and site."""
     return tuple(setting for setting in settings_of(run) if setting not in VARIED)
 
@@ -184,7 +184,7 @@ def progress(run: Run) -> Progress:
 
 
 def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
-    for setting in plain_settings(run):
+    for setting in table_settings(run):
         tested = [site for site in tested_sites(run, setting) if documents_in(run, site, "test") != 0]
         for arm in plan.arms:
             if not runs_in(setting, arm):
@@ -205,7 +205,7 @@ def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
 def _unfinished_training(plan: Plan, run: Run) -> list[str]:
     """Models whose cost was never written, with the rounds that are there."""
     lines: list[str] = []
-    whole = [setting for setting in plain_settings(run) if setting != LEAVE_ONE_OUT]
+    whole = [setting for setting in table_settings(run) if setting != LEAVE_ONE_OUT]
     names = {*WHOLE, *sites_of(run)}
     for arm in plan.arms:
         if not any(runs_in(setting, arm) for setting in whole):

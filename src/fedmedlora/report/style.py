@@ -38,6 +38,7 @@ dt { font-weight: 600; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .notice { background: var(--notice); border-left: 6px solid var(--ink); padding: 0.4rem 1rem; }
 .scroll { overflow-x: auto; margin: 0.8rem 0 1.6rem; }
+table { min-width: min(100%, 40rem); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 caption { text-align: left; padding: 0.3rem 0; color: var(--soft); }
 th, td { border: 1px solid var(--rule); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
