@@ -9,8 +9,10 @@ from fedmedlora.errors import InputError
 from fedmedlora.record import write_atomic
 from fedmedlora.report.by_setting import results_section
 from fedmedlora.report.by_type import types_section
+from fedmedlora.report.confidence import confidence_section
 from fedmedlora.report.costs import costs_section
 from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
+from fedmedlora.report.error_counts import errors_section
 from fedmedlora.report.findings import find
 from fedmedlora.report.heterogeneity import heterogeneity_section
 from fedmedlora.report.load import load_run
@@ -74,6 +76,8 @@ _SECTIONS = (
     ("heterogeneity", "How different the sites are"),
     ("costs", "Costs"),
     ("types", "Scores by type"),
+    ("errors", "Errors by class"),
+    ("confidence", "Confidence"),
     ("data", "Data"),
     ("provenance", "Provenance"),
 )
@@ -111,6 +115,10 @@ def _run(run: Run, identity: str) -> list[Markup]:
         "heterogeneity": heterogeneity_section(run),
         "costs": costs_section(run),
         "types": _by_setting(run, types_section),
+        "errors": _by_setting(run, errors_section),
+        "confidence": _by_setting(
+            run, lambda run, setting: confidence_section(run, setting, f"{identity}-confidence-{setting}")
+        ),
         "data": data_section(run),
         "provenance": provenance_section(run),
     }

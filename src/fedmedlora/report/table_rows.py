@@ -10,6 +10,7 @@ from fedmedlora.report.findings import Findings
 from fedmedlora.report.heterogeneity import divergences
 from fedmedlora.report.reach import reaches
 from fedmedlora.report.records import Run, Score
+from fedmedlora.report.strict_columns import STRICT_COLUMNS, strict_values
 from fedmedlora.scoring import MODES, Task
 
 Value: TypeAlias = str | int | float | None
@@ -48,6 +49,7 @@ def _score(score: Score, task: Task, rule: str) -> tuple[Value, ...]:
         *(score.setting, score.arm, score.seed, score.trained_on, score.test_site, task, rule, score.documents),
         *(counted.gold, counted.pred, counted.correct, counted.precision, counted.recall, counted.f1),
         *((interval.low, interval.high) if interval else (None, None)),
+        *strict_values(score, task, rule),
     )
 
 
@@ -77,7 +79,8 @@ _HELD = "difference difference_low difference_high p_corrected verdict"
 
 TABLES: dict[str, Table] = {
     "scores": _table(
-        "setting arm seed trained_on test_site task rule documents gold predicted correct precision recall f1 low high",
+        "setting arm seed trained_on test_site task rule documents gold predicted correct precision recall f1 low high "
+        + " ".join(STRICT_COLUMNS),
         _scores,
     ),
     "tests": _table("setting task test_site arm against difference p p_corrected verdict documents seeds", _tests),

@@ -302,6 +302,8 @@ def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, sit
         "scores": done.to_json(),
         "intervals": done.intervals(evaluation.bootstrap_resamples, cell.seed),
         "tallies": done.tallies(),
+        "confidence": done.confidence(evaluation.bootstrap_resamples, cell.seed),
+        "errors": done.errors,
         "decode": {"passes": done.passes, "tokens": done.tokens, "seconds": round(done.seconds, 3)},
         "dropped": done.dropped,
         "adapter_digest": digest,
