@@ -169,7 +169,7 @@ def settings_info(seeds: tuple[int, ...]) -> Table:
     info["sites"] = [
         *({**site, "name": name} for name in SITES),
         {**site, "name": EXTERNAL, "external": True},
-        {**site, "name": NEW},
+        {**site, "name": NEW, "new": True},
     ]
     info["heterogeneity"] = {
         "labels": {"north": {"south": 0.311}, "south": {"north": 0.311}},

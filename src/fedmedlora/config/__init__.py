@@ -8,13 +8,10 @@ from fedmedlora.config.models import (
     ArmName,
     EvaluationConfig,
     FederationConfig,
-    FileSplit,
     Objective,
     OptimizerState,
-    PartFiles,
     PlusConfig,
     ProxConfig,
-    SeededSplit,
     SettingName,
     SiteConfig,
     StudyConfig,
@@ -23,6 +20,7 @@ from fedmedlora.config.models import (
     TrainingConfig,
     WirePrecision,
 )
+from fedmedlora.config.splits import FileSplit, PartFiles, SeededSplit
 from fedmedlora.config.study_file import load_study, study_table, study_toml
 
 __all__ = [

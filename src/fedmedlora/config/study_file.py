@@ -30,18 +30,18 @@ from pydantic_core import ErrorDetails
 
 from fedmedlora.config.models import (
     BUNDLED,
-    SPLIT_KINDS,
+    ApiConfig,
     EvaluationConfig,
     FederationConfig,
-    FileSplit,
-    PartFiles,
     PlusConfig,
-    SeededSplit,
+    ProxConfig,
     SiteConfig,
     StudyConfig,
     SyntheticNotes,
     TrainingConfig,
 )
+from fedmedlora.config.settings import CaseConfig, ChangeConfig, LowResourceConfig, ScalingConfig, UnevenConfig
+from fedmedlora.config.splits import SPLIT_KINDS, FileSplit, PartFiles, SeededSplit
 from fedmedlora.errors import ConfigError, nearest
 
 CORPORA_VARIABLE = "FEDMEDLORA_CORPORA"
@@ -55,8 +55,15 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): StudyConfig,
     ("training",): TrainingConfig,
     ("plus",): PlusConfig,
+    ("fedprox",): ProxConfig,
+    ("api",): ApiConfig,
     ("federation",): FederationConfig,
     ("evaluation",): EvaluationConfig,
+    ("low_resource",): LowResourceConfig,
+    ("uneven",): UnevenConfig,
+    ("uneven", "cases"): CaseConfig,
+    ("uneven", "cases", "sites"): ChangeConfig,
+    ("scaling",): ScalingConfig,
     ("sites",): SiteConfig,
     ("sites", "synthetic"): SyntheticNotes,
     ("sites", "split", "file"): FileSplit,

@@ -18,6 +18,7 @@ from fedmedlora.report.records import (
     Cell,
     Part,
     Plan,
+    PlannedCell,
     Round,
     Run,
     RunInfo,
@@ -135,6 +136,19 @@ def _info(fields: Fields) -> RunInfo:
         seeds=fields.wholes("seeds"),
         sites=tuple(_site(site) for site in fields.list_of_tables("sites")),
         divergences={name: _divergences(found) for name, found in fields.table("heterogeneity").tables()},
+        cells=tuple(_planned(cell) for cell in fields.list_of_tables("cells")),
+    )
+
+
+def _planned(fields: Fields) -> PlannedCell:
+    return PlannedCell(
+        setting=fields.text("setting"),
+        arm=fields.text("arm"),
+        seed=fields.whole("seed"),
+        trained_on=fields.text("trained_on"),
+        variant=fields.table("variant").scalars(),
+        rounds=fields.whole_or_none("rounds"),
+        tests=fields.table("tests").scalars(),
     )
 
 
@@ -148,16 +162,15 @@ def _plan(text: str, path: Path) -> Plan:
         fields = Fields(tomllib.loads(text), str(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not readable as TOML ({error}). Restore the file.") from error
-    tasks, sites = fields.texts("tasks"), fields.list_of_tables("sites")
+    tasks = fields.texts("tasks")
     return Plan(
         arms=fields.texts("arms") or PAPER_ARMS,
         settings=fields.texts("settings"),
         seeds=fields.wholes("seeds"),
-        sites=tuple(site.text("name") for site in sites),
+        sites=tuple(site.text("name") for site in fields.list_of_tables("sites")),
         tasks=tuple(task for task in TASKS if task in tasks) or TASKS,
         rounds=fields.whole_or_none("rounds"),
         passes=fields.table("training").whole_or_none("epochs_per_round"),
-        new=tuple(site.text("name") for site in sites if site.flag("new")),
     )
 
 
@@ -175,6 +188,7 @@ def _site(fields: Fields) -> Site:
         name=fields.text("name"),
         synthetic=fields.flag("synthetic"),
         external=fields.flag("external"),
+        new=fields.flag("new"),
         recipe=fields.text_or_none("recipe"),
         labels=fields.texts("labels"),
         parts={name: _part(part) for name, part in fields.table("parts").tables()},

@@ -55,6 +55,11 @@ def arm_label(arm: str) -> str:
     return ARMS.get(arm, arm)
 
 
+def is_whole(trained_on: str) -> bool:
+    """Whether a model belongs to no setting that trains anew: neither left a site out nor varies its notes."""
+    return not (trained_on.startswith(WITHOUT) or "@" in trained_on or "+" in trained_on)
+
+
 def model_label(arm: str, trained_on: str) -> str:
     """The arm, and for one of several models of it which: a single site's, the one without a site, one of a setting."""
     return arm_label(arm) if trained_on in WHOLE else f"{arm_label(arm)}: {trained_on}"
@@ -83,13 +88,12 @@ def sites_of(run: Run) -> tuple[str, ...]:
 
 
 def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
-    """Names of the sites that belong to a setting: external ones, the others, or where it varies those recorded."""
-    if setting in VARIED:
-        seen = {score.test_site for score in run.scores if score.setting == setting}
-        return tuple(site for site in sites_of(run) if site in seen)
-    external = {site.name for site in run.info.sites if site.external}
-    new = run.plan.new if run.plan else ()
-    return tuple(site for site in sites_of(run) if (site in external) == (setting == EXTERNAL) and site not in new)
+    """Names of the sites that belong to a setting: external ones, new ones, or the others."""
+    home = {
+        site.name: EXTERNAL if site.external else LOW_RESOURCE for site in run.info.sites if site.external or site.new
+    }
+    own = setting if setting in (EXTERNAL, LOW_RESOURCE) else None
+    return tuple(site for site in sites_of(run) if home.get(site) == own)
 
 
 def runs_in(setting: str, arm: str) -> bool:
@@ -105,15 +109,14 @@ def settings_of(run: Run) -> tuple[str, ...]:
     return tuple(planned | dict.fromkeys(sorted({score.setting for score in run.scores}))) or ("in-domain",)
 
 
-def whole_rounds(run: Run) -> list[Round]:
-    """Rounds of the models of all sites, as they are, and of single sites' own."""
-    names = {*WHOLE, *sites_of(run)}
-    return [one for one in run.rounds if one.trained_on in names]
-
-
 def table_settings(run: Run) -> tuple[str, ...]:
-    """The settings in which an arm has one model a seed and site."""
+    """Those of the settings in which an arm has one score a test site, or one for each site's model."""
     return tuple(setting for setting in settings_of(run) if setting not in VARIED)
+
+
+def whole_rounds(run: Run) -> list[Round]:
+    """Rounds of the models that belong to no setting that trains anew."""
+    return [one for one in run.rounds if is_whole(one.trained_on)]
 
 
 def seeds_of(run: Run) -> tuple[int, ...]:
@@ -162,28 +165,26 @@ class _Wanted(NamedTuple):
 
 
 def progress(run: Run) -> Progress:
-    """Compare the records with the plan. Where nothing is drawn, one seed is enough.
-
-    How many models a setting that varies something asks for is not counted here; none at all is missing.
-    """
+    """Compare the records with the plan. Where nothing is drawn, one seed is enough."""
     if run.plan is None:
         return Progress(len(run.scores), None, ())
     wanted = list(_wanted(run.plan, run))
     there: set[_Wanted] = set()
     for score in run.scores:
         seed = None if score.arm in SEEDLESS else score.seed
-        trained_on = score.trained_on if score.arm in SINGLE_SITE else None
+        trained_on = score.trained_on if score.arm in SINGLE_SITE or score.setting in VARIED else None
         there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
     missing = Counter(one.arm for one in wanted if one not in there)
     lines = [f"{arm_label(arm)}: {several(missing[arm], 'score')} missing" for arm in run.plan.arms if missing[arm]]
     lines += _unfinished_training(run.plan, run)
-    lines += [
-        f"setting {one}: no score yet" for one in run.plan.settings if one in VARIED and not tested_sites(run, one)
-    ]
     return Progress(len(wanted) - sum(missing.values()), len(wanted), tuple(lines))
 
 
 def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
+    for cell in run.info.cells:
+        if cell.setting in VARIED:
+            for site in cell.tests:
+                yield _Wanted(cell.setting, cell.arm, cell.seed, cell.trained_on, site)
     for setting in table_settings(run):
         tested = [site for site in tested_sites(run, setting) if documents_in(run, site, "test") != 0]
         for arm in plan.arms:
@@ -199,21 +200,32 @@ def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
     """One model for every site that has training documents in a single-site arm, else one for all."""
     if arm not in SINGLE_SITE:
         return [None]
-    return [site for site in plan.sites if documents_in(run, site, "train") != 0 and site not in plan.new]
+    new = {site.name for site in run.info.sites if site.new}
+    return [site for site in plan.sites if site not in new and documents_in(run, site, "train") != 0]
+
+
+def _unfinished_variations(run: Run) -> list[str]:
+    """Settings of which a model's cost was never written."""
+    known = {(cost.arm, cost.seed, cost.trained_on) for cost in run.costs}
+    lines = []
+    for setting in VARIED:
+        planned = {(cell.arm, cell.seed, cell.trained_on) for cell in run.info.cells if cell.setting == setting}
+        if planned - known:
+            lines.append(f"{setting}: {len(planned & known)} of {several(len(planned), 'model')} finished")
+    return lines
 
 
 def _unfinished_training(plan: Plan, run: Run) -> list[str]:
     """Models whose cost was never written, with the rounds that are there."""
-    lines: list[str] = []
+    lines = _unfinished_variations(run)
     whole = [setting for setting in table_settings(run) if setting != LEAVE_ONE_OUT]
-    names = {*WHOLE, *sites_of(run)}
     for arm in plan.arms:
         if not any(runs_in(setting, arm) for setting in whole):
             continue
         for seed in plan.seeds if arm not in SEEDLESS else ():
             wanted = len(_models(plan, run, arm))
             own = {cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)}
-            trained = len(own & names)
+            trained = len([trained_on for trained_on in own if is_whole(trained_on)])
             if trained >= wanted:
                 continue
             if arm in SINGLE_SITE:

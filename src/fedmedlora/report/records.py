@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site of the study. external: nobody trained on it.
+    """One site of the study. external: nobody trained on it. new: few of its notes are trained on, in low-resource.
 
     dropped: reason → number of annotations or documents left out while reading.
     """
@@ -39,6 +39,20 @@ class Site:
     labels: tuple[str, ...]
     parts: Mapping[str, Part]
     dropped: Mapping[str, int]
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A model that the study is to train and test, as run.json has it. tests: test site → setting."""
+
+    setting: str
+    arm: str
+    seed: int
+    trained_on: str
+    variant: Mapping[str, str]
+    rounds: int | None
+    tests: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ class RunInfo:
     seeds: tuple[int, ...]
     sites: tuple[Site, ...]
     divergences: Mapping[str, Divergences] = field(default_factory=dict)
+    cells: tuple[PlannedCell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +197,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What study.toml asked for. passes: over the training examples, a round. new: sites of low-resource alone."""
+    """What study.toml asked for. passes: over the training examples, a round."""
 
     arms: tuple[str, ...]
     settings: tuple[str, ...]
@@ -191,7 +206,6 @@ class Plan:
     tasks: tuple[Task, ...]
     rounds: int | None
     passes: int | None = None
-    new: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
