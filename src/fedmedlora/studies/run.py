@@ -31,6 +31,7 @@ from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_settings, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
+from fedmedlora.studies.examples import keep_examples
 from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
@@ -84,6 +85,7 @@ def run_study(
     write_atomic(out / STUDY_FILE, study_toml(config, out))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     _describe(out, describe_run(resident, command, started), watcher)
+    keep_examples(resident, out)
     run = StudyRun(resident, out, watcher)
     failed = []
     for number, cell in enumerate(cells, start=1):
@@ -122,9 +124,9 @@ def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
 
 
 def _deciding(study: dict[str, Any]) -> dict[str, Any]:
-    """What decides a study's results: everything but how patiently, how fast and at what price a server is asked."""
+    """What decides a study's results: not how a server is asked, how fast and at what price, and not the report."""
     asked = {key: value for key, value in study.get("api", {}).items() if key not in _OF_NO_CONSEQUENCE}
-    return {**study, "api": asked}
+    return {**study, "api": asked, "report": {}}
 
 
 def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
