@@ -212,7 +212,7 @@ def test_costs_weights_and_convergence_tables(make: Make) -> None:
         "5.00 MB 5,000,000 B",
         "15.0 MB 15,000,000 B",
         "1.00 GB 1,000,000,000 B 98.5 % less",
-        "—",
+        "1.50 GB",
     ]
     assert costs["Zero-shot"][0] == "— not trained"
     assert ["Centralised", "south", "sentence too long", "3"] in table_of(page, "Left out in predicting")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from fedmedlora.report.elements import Markup, fold, head, join, missing, number, paragraph, small, table, words
-from fedmedlora.report.numbers import DASH, decimal, duration, saving, size, whole
+from fedmedlora.report.numbers import decimal, duration, saving, size, whole
 from fedmedlora.report.progress import arm_label, arms_of, model_label, seeds_of, sites_of
 from fedmedlora.report.records import ArmCost, Run, Score
-
-_TRAFFIC = ("Sent to sites", "Received", "Both", "Whole model instead")
 
 
 def costs_section(run: Run) -> list[Markup]:
@@ -22,11 +20,14 @@ def _training(run: Run) -> Markup:
         rows += [_training_row(run, cost) for cost in own]
         if not own:
             rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 9])
-    names = ("Rounds", "Steps", "Target tokens", "Time", *_TRAFFIC, "Peak memory")
+    names = (
+        *("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead"),
+        "Most memory",
+    )
     caption = (
-        "What training took. Bytes are measured on the coordinator's messages, over all sites and rounds; “whole "
-        "model instead” is what exchanging the whole base model at the same messages would cost. Peak memory is the "
-        "process's, the base model included; — where it was not measured."
+        "What training took. Bytes are measured on the coordinator's messages, over all sites and rounds; “whole model "
+        "instead” is what exchanging the whole base model at the same messages would cost. “Most memory” is what the "
+        "process held at most while the model was trained and tested: the GPU's where there is one, base included."
     )
     return table(caption, [[head("Model"), *(head(name) for name in names)]], rows)
 
@@ -40,8 +41,9 @@ def _why(run: Run, arm: str) -> str:
 
 
 def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
+    memory = number(missing("not recorded") if cost.peak_memory_bytes is None else size(cost.peak_memory_bytes))
     if cost.rounds == 0:
-        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 9]
+        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8, memory]
     both = cost.exchanged
     if both is None:
         none = "nothing exchanged" if cost.bytes_sent is None and cost.bytes_received is None else "not recorded"
@@ -58,7 +60,7 @@ def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
         number(whole(cost.target_tokens)),
         number(_time(cost)),
         *traffic,
-        number(_bytes(cost.peak_memory_bytes)),
+        memory,
     ]
 
 
@@ -70,7 +72,7 @@ def _time(cost: ArmCost) -> Markup | str:
 
 
 def _bytes(count: int | None) -> Markup:
-    return join([size(count), small(f"{whole(count)} B")]) if count is not None else join([DASH])
+    return join([size(count), small(f"{whole(count)} B")])
 
 
 def _head(run: Run, arm: str, trained_on: str, seed: int) -> Markup:

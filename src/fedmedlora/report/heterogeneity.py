@@ -41,7 +41,7 @@ def heterogeneity_section(run: Run) -> list[Markup]:
 _READING = (
     "Jensen–Shannon divergence between training notes, in bits: 0 is the same distribution, 1 nothing in common. "
     "Labels: shares of the entity types that both sites annotate. Vocabulary: frequencies of words in lower case. The "
-    "darker a cell, the further apart."
+    "stronger a cell's colour, the further apart."
 )
 
 

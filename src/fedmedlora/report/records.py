@@ -142,7 +142,7 @@ class ArmCost:
     """What training one adapter took. Bytes: the coordinator's, over all sites; None where nothing is exchanged.
 
     validation_seconds: of the seconds, what judging sites' adapters on validation examples took. peak_memory_bytes: the
-    most that the process held while it trained; None where that was not measured.
+    most that the process held while it trained and tested, the base included; of the GPU where there is one.
     """
 
     setting: str
