@@ -46,8 +46,7 @@ from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load
 from fedmedlora.studies.steps import Steps
 from fedmedlora.studies.variants import LowResource
 from fedmedlora.studies.watch import Silent, Watcher
-from fedmedlora.training.contract import SiteTrainer, Validator
-from fedmedlora.training.loop import TrainSettings
+from fedmedlora.training.contract import SiteTrainer
 from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
 
 _OF_NO_CONSEQUENCE = frozenset(
@@ -243,7 +242,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         plan,
         _initial(run, cell),
         folder,
-        validator=_judge(resident, cell, settings) if rule.needs_losses else None,
+        validator=make_judge(resident, cell.sites, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
         on_round=lambda record, state: _finish_round(run, cell, rounds, record, state),
     )
@@ -257,11 +256,6 @@ def _initial(run: StudyRun, cell: Cell) -> AdapterState:
     if not folder.is_dir():
         raise TrainingError(f"the model that it begins with, {cell.start.arm}, seed {cell.seed}, was not trained.")
     return load_state(folder, run.resident.adapted.base.digest)
-
-
-def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
-    """By dev notes of the sites that train: a site that is left out has no say."""
-    return make_judge(resident, cell.sites, settings)
 
 
 def _finish_round(run: StudyRun, cell: Cell, rounds: int, record: RoundRecord, state: AdapterState) -> None:
