@@ -306,6 +306,15 @@ def test_a_run_is_not_resumed_on_another_base_or_machine(done: Path, study: Path
         run_study(config, out, resume=True)
 
 
+def test_run_json_says_how_different_the_sites_are(done: Path) -> None:
+    described = json.loads((done / "run.json").read_text(encoding="utf-8"))
+    members = [site["name"] for site in described["sites"] if not site["external"]]
+    for kind in ("labels", "vocabulary"):
+        found = described["heterogeneity"][kind]
+        assert {one: set(others) for one, others in found.items()} == {one: {*members} - {one} for one in members}
+        assert all(0 <= bits <= 1 for others in found.values() for bits in others.values())
+
+
 def test_a_killed_run_resumes_to_the_same_bits(done: Path, study: Path) -> None:
     out = study.parent / "killed"
     for place in KILLED_WHEN:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fedmedlora.report.elements import Markup, fold, head, join, missing, number, paragraph, small, table, words
-from fedmedlora.report.numbers import decimal, duration, size, whole
+from fedmedlora.report.numbers import decimal, duration, saving, size, whole
 from fedmedlora.report.progress import arm_label, arms_of, model_label, seeds_of, sites_of
 from fedmedlora.report.records import ArmCost, Run, Score
-from fedmedlora.report.summary import exchanged, saving
 
 
 def costs_section(run: Run) -> list[Markup]:
@@ -45,7 +44,7 @@ def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
     memory = number(missing("not recorded") if cost.peak_memory_bytes is None else size(cost.peak_memory_bytes))
     if cost.rounds == 0:
         return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8, memory]
-    both = exchanged(cost)
+    both = cost.exchanged
     if both is None:
         none = "nothing exchanged" if cost.bytes_sent is None and cost.bytes_received is None else "not recorded"
         traffic = [number(missing(none))] * 4

@@ -19,15 +19,35 @@ ARMS = {
     "fedsa-lora": "FedSA-LoRA",
     "ffa-lora": "FFA-LoRA",
     "api": "API model",
+    "bert-single-site": "BERT single-site",
+    "bert-centralised": "BERT centralised",
+    "bert-fedavg": "BERT FedAvg",
+    "bert-lora-single-site": "BERT+LoRA single-site",
+    "bert-lora-centralised": "BERT+LoRA centralised",
+    "bert-lora-fedmedlora": "BERT+LoRA Fed-MedLoRA",
+    "bert-lora-fedmedlora-plus": "BERT+LoRA Fed-MedLoRA+",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
-EXTERNAL, LEAVE_ONE_OUT, LOW_RESOURCE = "external", "leave-one-out", "low-resource"
-VARIED = ("low-resource", "uneven", "scaling")
-"""Settings with many models of one arm, which no table of arms by test sites can hold."""
+IN_DOMAIN, EXTERNAL, LEAVE_ONE_OUT = "in-domain", "external", "leave-one-out"
+LOW_RESOURCE, UNEVEN, SCALING = "low-resource", "uneven", "scaling"
+VARIED = (LOW_RESOURCE, UNEVEN, SCALING)
+"""Settings in which one arm has many models on one site; each has tables of its own."""
 WITHOUT = "without-"
+WHOLE = ("all", "none")
+SINGLE_SITE = ("single-site", "bert-single-site", "bert-lora-single-site")
+CENTRALISED = ("centralised", "bert-centralised", "bert-lora-centralised")
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
-FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
+FEDERATED = (
+    "fedmedlora",
+    "fedmedlora-plus",
+    "fedprox",
+    "fedsa-lora",
+    "ffa-lora",
+    "bert-fedavg",
+    "bert-lora-fedmedlora",
+    "bert-lora-fedmedlora-plus",
+)
 
 
 def arm_label(arm: str) -> str:
@@ -41,9 +61,8 @@ def is_whole(trained_on: str) -> bool:
 
 
 def model_label(arm: str, trained_on: str) -> str:
-    """The arm, and for one of several models of it which: a single site's, or the one without a site."""
-    several = arm == "single-site" or not is_whole(trained_on)
-    return f"{arm_label(arm)}: {trained_on}" if several else arm_label(arm)
+    """The arm, and for one of several models of it which: a single site's, the one without a site, one of a setting."""
+    return arm_label(arm) if trained_on in WHOLE else f"{arm_label(arm)}: {trained_on}"
 
 
 def arms_of(run: Run) -> tuple[str, ...]:
@@ -80,7 +99,7 @@ def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
 def runs_in(setting: str, arm: str) -> bool:
     """Whether an arm has a model for a setting. A site can be left out only where several train one model for all."""
     if setting == LEAVE_ONE_OUT:
-        return arm not in (*PERSONAL, "zero-shot", "single-site", "api")
+        return arm not in (*PERSONAL, *SEEDLESS, *SINGLE_SITE)
     return setting != EXTERNAL or arm not in PERSONAL
 
 
@@ -153,7 +172,7 @@ def progress(run: Run) -> Progress:
     there: set[_Wanted] = set()
     for score in run.scores:
         seed = None if score.arm in SEEDLESS else score.seed
-        trained_on = score.trained_on if score.arm == "single-site" or score.setting in VARIED else None
+        trained_on = score.trained_on if score.arm in SINGLE_SITE or score.setting in VARIED else None
         there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
     missing = Counter(one.arm for one in wanted if one not in there)
     lines = [f"{arm_label(arm)}: {several(missing[arm], 'score')} missing" for arm in run.plan.arms if missing[arm]]
@@ -178,8 +197,8 @@ def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
 
 
 def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
-    """One model for every site that has training documents in the arm single-site, else one for all."""
-    if arm != "single-site":
+    """One model for every site that has training documents in a single-site arm, else one for all."""
+    if arm not in SINGLE_SITE:
         return [None]
     new = {site.name for site in run.info.sites if site.new}
     return [site for site in plan.sites if site not in new and documents_in(run, site, "train") != 0]
@@ -209,7 +228,7 @@ def _unfinished_training(plan: Plan, run: Run) -> list[str]:
             trained = len([trained_on for trained_on in own if is_whole(trained_on)])
             if trained >= wanted:
                 continue
-            if arm == "single-site":
+            if arm in SINGLE_SITE:
                 lines.append(f"{arm_label(arm)}, seed {seed}: {trained} of {wanted} models trained")
                 continue
             rounds = len({one.number for one in whole_rounds(run) if (one.arm, one.seed) == (arm, seed)})

@@ -12,6 +12,7 @@ from fedmedlora.adapters.base import accelerator, load_base, usable_tokens, use_
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.precision import precision_name, working_dtype
 from fedmedlora.config.models import StudyConfig
+from fedmedlora.corpus.divergence import site_divergences
 from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import CorpusError
@@ -155,10 +156,21 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         },
         "adapter": {"parameters": state.parameters, "bytes": state.nbytes},
         "sites": [_describe_site(resident, name) for name in resident.sites],
+        "heterogeneity": _heterogeneity(resident),
         "derived": [_describe_derived(source, made, resident.labels) for source, made in resident.derived.items()],
         "cells": [_describe_cell(cell, config) for cell in resident.cells],
     }
     return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+
+
+def _heterogeneity(resident: Resident) -> dict[str, Json]:
+    """How far apart the training notes of the sites that train are."""
+    names, labels = resident.config.members, resident.labels
+    return site_divergences(
+        {name: resident.sites[name].parts["train"] for name in names},
+        {name: resident.sites[name].labels or labels.names for name in names},
+        labels.entity_types,
+    )
 
 
 def base_bytes(adapted: Adapted) -> int:
