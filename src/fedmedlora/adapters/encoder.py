@@ -81,6 +81,12 @@ class EncoderBase:
         assert isinstance(found, PreTrainedModel)
         return found
 
+    @cached_property
+    def parameters(self) -> int:
+        """Number of its weights, classifier and LoRA left out; counted once."""
+        named = self.blocks.named_parameters()
+        return sum(value.numel() for name, value in named if ".lora_" not in name)
+
     @property
     def width(self) -> int:
         """Of its hidden states."""

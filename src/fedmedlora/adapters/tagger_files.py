@@ -1,7 +1,7 @@
 """A trained tagger as a folder that plain programs load too, and back.
 
-With a LoRA: PEFT's layout, for the encoder as a token-classification model. Trained whole: a Hugging Face model with its
-tokenizer. Both hold the first head as the model's own classifier; `tagger.json` says what the heads' outputs are.
+With a LoRA: PEFT's layout, for the encoder as a token-classification model. Trained whole: a Hugging Face model with
+its tokenizer. Both hold the first head as the model's own classifier; `tagger.json` says what the heads' outputs are.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def _load_whole(folder: Path, tags: Mapping[str, tuple[str, ...]]) -> Tagger:
         arrays = {**read_tensors((folder / MODEL_FILE).read_bytes())}
         arrays |= read_tensors((folder / HEADS_FILE).read_bytes())
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise AdapterError(f"{folder}: incomplete or damaged ({type(error).__name__}). Save the model again.") from error
+        raise AdapterError(
+            f"{folder}: incomplete or damaged ({type(error).__name__}). Save the model again."
+        ) from error
     # The weights are those that were trained, so what they were trained from is known by its digest alone.
     tagger = replace(tagger, spec=spec)
     state = AdapterState(arrays, spec)

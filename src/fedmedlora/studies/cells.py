@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.config.arms import BERT, BERT_WHOLE, CENTRALISED, FEDERATED, PLUS, SINGLE_SITE
 from fedmedlora.config.models import (
     ArmName,
+    BertConfig,
     FederationConfig,
     PlusConfig,
     ProxConfig,
@@ -55,7 +57,7 @@ class Cell:
     @property
     def federated(self) -> bool:
         """Whether adapters travel between sites."""
-        return self.arm not in ("zero-shot", "single-site", "centralised", "api")
+        return self.arm in FEDERATED
 
     def tests(self, config: StudyConfig) -> dict[str, SettingName]:
         """The sites that the cell is tested on, each with its setting. What a site kept is of no use elsewhere."""
@@ -108,9 +110,9 @@ def study_cells(config: StudyConfig) -> list[Cell]:
 def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
     if arm in ("zero-shot", "api"):
         return [Cell(arm, seed, NOTHING, ())]
-    if arm == "single-site":
+    if arm in SINGLE_SITE:
         return [Cell(arm, seed, name, ((name, (name,)),)) for name in names]
-    if arm == "centralised":
+    if arm in CENTRALISED:
         return [Cell(arm, seed, ALL, ((ALL, names),))]
     return [Cell(arm, seed, ALL, tuple((name, (name,)) for name in names))]
 
@@ -119,7 +121,7 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
     """The aggregation rule of a cell. Raises ConfigError for an unknown published variant."""
     if cell.arm in ("fedsa-lora", "ffa-lora"):
         return find_rule(cell.arm)
-    if cell.arm != "fedmedlora-plus":
+    if cell.arm not in PLUS:
         return find_rule(SOLO_RULE)
     rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau)
     if not rule.needs_losses:
@@ -149,6 +151,16 @@ def cell_settings(cell: Cell, training: TrainingConfig, prox: ProxConfig) -> Tra
     )
 
 
+def bert_settings(cell: Cell, training: TrainingConfig, bert: BertConfig) -> TrainSettings:
+    """Training settings of a cell whose arm trains an encoder: its own where [bert] has them, else [training]'s."""
+    return replace(
+        cell_settings(cell, training, ProxConfig()),
+        lr=bert.lr if cell.arm in BERT_WHOLE else bert.lora_lr,
+        epochs=bert.epochs_per_round or training.epochs_per_round,
+        batch_size=bert.batch_size or training.batch_size,
+    )
+
+
 def cell_wire(cell: Cell, federation: FederationConfig) -> WirePrecision:
     """How a cell's adapters travel. What is not averaged never leaves its site, so nothing is rounded there."""
     return federation.wire if cell.federated else "float32"
@@ -160,12 +172,14 @@ def describe_cells(config: StudyConfig) -> list[str]:
     for cell in study_cells(config):
         what = f"{cell.arm}, seed {cell.seed}"
         if cell.trained_on != NOTHING:
-            what += (
-                f", trained on {cell.trained_on}, {config.rounds} rounds × {config.training.epochs_per_round} passes"
-            )
+            epochs = config.training.epochs_per_round
+            if cell.arm in BERT:
+                epochs = config.bert.epochs_per_round or epochs
+            what += f", trained on {cell.trained_on}, {config.rounds} rounds × {epochs} passes"
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
-            what += f", adapters sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
+            sent = "models" if cell.arm in BERT_WHOLE else "adapters"
+            what += f", {sent} sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
         lines.append(f"{what}, tested on {_listed(list(cell.tests(config)))}")
     return lines
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmedlora.adapters.precision import autocast
-from fedmedlora.adapters.state import AdapterState, from_bytes, save_state
+from fedmedlora.adapters.state import AdapterState, from_bytes
 from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
@@ -26,16 +26,18 @@ from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
+from fedmedlora.markup.encode import Encoder
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_wire, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
-from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
+from fedmedlora.studies.families import Families
+from fedmedlora.studies.resident import Resident, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
-from fedmedlora.training.contract import SiteTrainer, Validator
+from fedmedlora.training.contract import SiteTrainer
 from fedmedlora.training.loop import Progress, TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, own_tensors, settings_to_scalars
+from fedmedlora.training.site import LessonTrainer, own_tensors, settings_to_scalars
 
 _OF_NO_CONSEQUENCE = frozenset(
     {"timeout_s", "attempts", "concurrency", "price_in", "price_out", "key_variable", "allow_credentialed"}
@@ -49,6 +51,7 @@ class StudyRun:
     """One run in progress: what is resident, where it writes, who watches."""
 
     resident: Resident
+    families: Families
     out: Path
     watcher: Watcher
 
@@ -75,15 +78,17 @@ def run_study(
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
     resident = load_resident(config)
     check_api(resident)
+    families = Families(resident)
     for cell in cells:
+        family = families.of(cell)
         if cell_rule(cell, config.plus).needs_losses:
-            resident.judged(cell.sites)
+            family.check_judged(cell.sites)
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    _describe(out, describe_run(resident, command, started), watcher)
-    run = StudyRun(resident, out, watcher)
+    _describe(out, {**describe_run(resident, command, started), **families.describe()}, watcher)
+    run = StudyRun(resident, families, out, watcher)
     failed = []
     for number, cell in enumerate(cells, start=1):
         name = f"{cell.arm}, seed {cell.seed}, trained on {cell.trained_on}"
@@ -133,7 +138,7 @@ def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
         write_atomic(path, json.dumps(now, indent=1, sort_keys=True) + "\n")
         return
     then: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in ("base", "adapter", "sites", "machine") if then.get(key) != now[key]]
+    changed = [key for key in ("base", "adapter", "encoder", "sites", "machine") if then.get(key) != now.get(key)]
     if changed:
         raise ConfigError(
             f"{out}: this run was started with another {', another '.join(changed)} (see its {RUN_FILE}). Notes, base, "
@@ -151,11 +156,12 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
     to_test = cell.tests(run.config)
     if arm is not None and tested >= to_test.keys():
         return
+    family = run.families.of(cell)
     if cell.arm == "api":
         with ask_model(run.resident, run.out) as answers:
             for site, setting in to_test.items():
                 if site not in tested:
-                    _test(run, cell, answers, None, site, setting)
+                    _test(run, cell, family.questions, answers, None, site, setting)
         append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, None, None))
         return
     if cell.members:
@@ -163,25 +169,25 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
         state = result.state
         _record_rounds(run, cell, result)
     else:
-        result, state = None, run.resident.adapted.fresh(cell.seed)
+        result, state = None, family.learner.fresh(cell.seed)
     states = _final_states(run, cell, state)
     for site, setting in to_test.items():
         if site not in tested:
-            run.resident.adapted.write(states[site])
-            _test(run, cell, run.resident.decoder, states[site].digest, site, setting)
+            family.learner.write(states[site])
+            _test(run, cell, family.questions, family.answers, states[site].digest, site, setting)
     if arm is None:
         append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state.digest, result))
 
 
 def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, AdapterState]:
     """The model that each site ends with, saved: one for all, or one a site where part of it never travelled."""
-    folder = run.out / "adapters" / cell.folder
+    folder, family = run.out / "adapters" / cell.folder, run.families.of(cell)
     if not cell.personal:
-        save_state(state, folder, run.config.base)
+        family.save(state, folder)
         return dict.fromkeys(run.resident.sites, state)
     states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.config.members}
     for site, own in states.items():
-        save_state(own, folder / site, run.config.base)
+        family.save(own, folder / site)
     return states
 
 
@@ -191,16 +197,15 @@ def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, 
         return state
     own = own_tensors(run.out / "state" / cell.folder, site, round_number)
     # A site that never finished a round has trained nothing of its own: it is left with what it began with.
-    return AdapterState({**run.resident.adapted.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
+    return AdapterState({**run.families.of(cell).learner.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
 
 
 def _train(run: StudyRun, cell: Cell) -> FederationResult:
-    resident, config = run.resident, run.config
-    settings = cell_settings(cell, config.training, config.fedprox)
+    family, config = run.families.of(cell), run.config
+    settings = family.settings(cell)
     folder = run.out / "state" / cell.folder
     trainers: list[SiteTrainer] = [
-        LoraSiteTrainer(name, resident.adapted, resident.corpus(notes), folder, _step_watcher(run, name))
-        for name, notes in cell.members
+        LessonTrainer(name, family.lesson(notes), folder, _step_watcher(run, name)) for name, notes in cell.members
     ]
     rule = cell_rule(cell, config.plus)
     plan = FederationPlan(
@@ -214,17 +219,13 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     return run_federation(
         in_process_grid(trainers),
         plan,
-        resident.adapted.fresh(cell.seed),
+        family.learner.fresh(cell.seed),
         folder,
-        validator=_judge(resident, cell, settings) if rule.needs_losses else None,
+        # By dev notes of the sites that train: a site that is left out has no say.
+        validator=family.validator(cell.sites, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
         on_round=lambda record, state: _finish_round(run, cell, settings, record, state),
     )
-
-
-def _judge(resident: Resident, cell: Cell, settings: TrainSettings) -> Validator:
-    """By dev notes of the sites that train: a site that is left out has no say."""
-    return make_validator(resident.adapted, resident.judged(cell.sites), settings)
 
 
 def _step_watcher(run: StudyRun, name: str) -> _Steps:
@@ -265,21 +266,30 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
     if state is None:
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
     scores: dict[str, object] = {}
+    family = run.families.of(cell)
     for name in run.config.members:
         if name == cell.left_out:
             continue
         documents = run.resident.documents(name, "dev")
         if documents:
-            run.resident.adapted.write(_at_site(run, cell, round_number, state, name))
+            family.learner.write(_at_site(run, cell, round_number, state, name))
             run.watcher.begin(f"dev of {name}", 0)
             with autocast(run.config.training.bf16):
-                done = evaluate(documents, run.resident.encoder, run.resident.decoder, run.config.tasks)
+                done = evaluate(documents, family.questions, family.answers, run.config.tasks)
             scores[name] = done.f1()
     write_atomic(path, json.dumps(scores, sort_keys=True) + "\n")
     return json.loads(json.dumps(scores))  # type: ignore[no-any-return]
 
 
-def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, site: str, setting: SettingName) -> None:
+def _test(
+    run: StudyRun,
+    cell: Cell,
+    questions: Encoder,
+    answers: Answering,
+    digest: str | None,
+    site: str,
+    setting: SettingName,
+) -> None:
     """Have one site's test documents answered, score and record them. digest: of the adapter that answers."""
     resident, evaluation = run.resident, run.config.evaluation
     documents = resident.documents(site, "test")
@@ -287,7 +297,7 @@ def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, sit
     with autocast(run.config.training.bf16):
         done = evaluate(
             documents,
-            resident.encoder,
+            questions,
             answers,
             run.config.tasks,
             predictions=run.out / "predictions" / cell.folder / site,
@@ -354,7 +364,7 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
         "rounds": len(history),
         "bytes_sent": result.bytes_sent if result is not None and cell.federated else None,
         "bytes_received": result.bytes_received if result is not None and cell.federated else None,
-        "full_model_bytes": messages * base_bytes(run.resident.adapted) if cell.federated else None,
+        "full_model_bytes": messages * run.families.of(cell).base_bytes if cell.federated else None,
         "adapter_digest": digest,
     }
 

@@ -52,7 +52,7 @@ class TagCorpus:
 def prepare_tags(
     examples: Sequence[Example], schemes: Mapping[Task, TagScheme], end_id: int, max_tokens: int
 ) -> TagCorpus:
-    """Turn examples into tagged rows of at most `max_tokens`; counts what they cannot hold. An empty one is left out."""
+    """Turn examples into tagged rows of at most `max_tokens`; counts what they cannot hold. Empty ones are left out."""
     dropped: Counter[str] = Counter()
     found = []
     for example in examples:
