@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.record import write_atomic
 from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate
 
@@ -84,6 +85,6 @@ def make_site(site: str, tokens: int, folder: str, seconds: float = 0.0) -> Nump
     return NumpySite(site, tokens, Path(folder), seconds)
 
 
-def make_validator(target: float) -> Callable[[AdapterState], float]:
+def make_validator(target: float) -> Callable[[AdapterState], Verdict]:
     """What a coordinator's job file names: the mean distance to `target`."""
-    return lambda state: float(np.mean([np.mean(np.abs(array - target)) for array in state.arrays.values()]))
+    return lambda state: Verdict(float(np.mean([np.mean(np.abs(array - target)) for array in state.arrays.values()])))

@@ -22,6 +22,7 @@ from fedmedlora.aggregation.checks import LARGEST_MAGNITUDE, check_types, check_
 from fedmedlora.aggregation.rounds import RoundAggregation, aggregate_round
 from fedmedlora.aggregation.rules import RULES, Rule, find_rule
 from fedmedlora.aggregation.stream import WeightedSum, aggregate
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import AdapterError, EnvironmentProblem, RefusedUpdateError
 
 A, B = "layers.0.q_proj.lora_A.weight", "layers.0.q_proj.lora_B.weight"
@@ -377,9 +378,9 @@ def test_losses_that_the_coordinator_forgot() -> None:
 def test_only_checked_updates_are_scored_and_each_once() -> None:
     scored: list[str] = []
 
-    def score(site: str, update: AdapterState) -> float:
+    def score(site: str, update: AdapterState) -> Verdict:
         scored.append(site)
-        return LOSSES[site]
+        return Verdict(LOSSES[site])
 
     aggregation = RoundAggregation(PLUS, ONE, TOKENS, score)
     assert aggregation.offer("c", THREE)

@@ -11,6 +11,7 @@ import pytest
 from flwr.app import Context, RecordDict
 
 from fedmedlora.aggregation.rules import find_rule
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import ConfigError, EnvironmentProblem, FedMedLoRAError, TrainingError
 from fedmedlora.federation import apps, local
 from fedmedlora.federation.coordinator import run_federation
@@ -36,7 +37,7 @@ PLAN = FederationPlan(
 def broken_validator() -> Validator:
     """A validator that chokes on a validation note."""
 
-    def validate(state: object) -> float:
+    def validate(state: object) -> Verdict:
         raise LookupError(SECRET)
 
     return validate

@@ -13,6 +13,7 @@ from flwr.app import Message
 
 from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.aggregation.rules import find_rule
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import ConfigError, EnvironmentProblem, FedMedLoRAError, TrainingError
 from fedmedlora.federation.codec import PRECISIONS
 from fedmedlora.federation.coordinator import read_result, run_federation
@@ -111,10 +112,10 @@ def test_plus_without_a_validator_is_refused_before_any_site_is_asked(tmp_path: 
 
 
 def test_a_validator_that_fails_leaves_the_site_out(tmp_path: Path) -> None:
-    def validator(state: AdapterState) -> float:
+    def validator(state: AdapterState) -> Verdict:
         if float(state.arrays[B][0, 0]) == 2.0:
             raise TrainingError("the adapter of this site cannot be scored.")
-        return 1.0
+        return Verdict(1.0)
 
     grid = in_process_grid([Adder("a", 20, 1.0), Adder("b", 20, 2.0)])
     plan = plan_for("a", "b", rule="fedmedlora-plus")

@@ -25,6 +25,8 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from fedmedlora.adapters.products import attention_by_products as products
+from fedmedlora.adapters.products import products_are_quicker as _products_are_quicker
 from fedmedlora.errors import BaseModelError
 
 _log = logging.getLogger(__name__)
@@ -83,6 +85,8 @@ def attention(
     if not over_slots and (
         attention_mask is None or attention_mask.dim() != 4 or attention_mask.shape[-2] == query.shape[2]
     ):
+        if attention_mask is not None and _products_are_quicker(query, key, dropout):
+            return products(query, key, value, attention_mask, scaling).transpose(1, 2), None
         plain: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
@@ -132,9 +136,11 @@ def _over_examples(
     asking = query[0, :, prefix:].view(shared, groups, examples, width, -1).permute(2, 0, 1, 3, 4)
     asking = asking.reshape(examples, shared, groups * width, -1)
     keys, values = (_with_prefix(part, prefix, examples) for part in (key, value))
-    found = scaled_dot_product_attention(
-        asking, keys, values, mask.repeat(1, 1, groups, 1), dropout_p=dropout, scale=scaling
-    )
+    mask = mask.repeat(1, 1, groups, 1)
+    if _products_are_quicker(asking, keys, dropout):
+        found = products(asking, keys, values, mask, scaling)
+    else:
+        found = scaled_dot_product_attention(asking, keys, values, mask, dropout_p=dropout, scale=scaling)
     found = found.view(examples, shared, groups, width, -1).permute(0, 3, 1, 2, 4)
     return found.reshape(1, examples * width, heads, -1)
 

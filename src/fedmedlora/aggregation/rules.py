@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from fedmedlora.errors import ConfigError, nearest
 
 PAPER = "arXiv 2601.22124, A Federated and Parameter-Efficient Framework for Large Language Model Training in Medicine"
+
+Combine: TypeAlias = Literal["factors", "product"]
+Residual: TypeAlias = Literal["drop", "keep"]
 
 # The default of Fed-MedLoRA+: what the paper's text says, data size times validation utility.
 DEFAULT_ALPHA = 1.0
@@ -19,14 +22,17 @@ DEFAULT_TAU = 1.0
 
 @dataclass(frozen=True)
 class Weighting:
-    """A site's weight before normalising: `n^alpha · exp(−L / tau)`.
+    """A site's weight before normalising: `n^alpha · exp(−C / tau)`.
 
-    n is the site's registered number of training target tokens, L the mean validation loss per target token (nats) of
-    its adapter, `alpha` ≥ 0 has no unit, `tau` > 0 is in nats; `tau=None` leaves losses out.
+    n is the site's registered number of training target tokens, C what the coordinator's validation set says against
+    its adapter: as published, the mean loss per target token (nats); where a verdict has several costs, their mean.
+    `alpha` ≥ 0 has no unit, `tau` > 0 has that of C; `tau=None` leaves verdicts out. With `spread`, every cost is
+    standardised over the round's sites before the mean is taken, and `tau` is in standard deviations.
     """
 
     alpha: float
     tau: float | None
+    spread: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
@@ -41,7 +47,9 @@ class Rule:
 
     `travels` says, by name, which tensors leave a site. `needs` is "sum" where a weighted sum over sites is enough, so
     that secure aggregation may hide the single updates, and "each" where the coordinator must see every update (to
-    score it, for example). `adjustable` is False for a rule that reproduces a published one.
+    score it, for example). `adjustable` is False for a rule that reproduces a published one. `combine` says what is
+    averaged, A and B for themselves or their products (see `products`), and `residual` whether the coordinator keeps
+    what cutting the products' average to the rank loses.
     """
 
     name: str
@@ -51,10 +59,16 @@ class Rule:
     weighting: Weighting
     adjustable: bool
     citation: str
+    combine: Combine = "factors"
+    residual: Residual = "drop"
 
     def __post_init__(self) -> None:
         if self.needs_losses and self.needs != "each":
             raise ConfigError(f"rule '{self.name}' weights by validation loss, so it needs each update, not their sum.")
+        if self.combine == "product" and self.needs != "each":
+            raise ConfigError(
+                f"rule '{self.name}' averages products of A and B, so it needs each update, not their sum."
+            )
 
     @property
     def needs_losses(self) -> bool:
@@ -137,8 +151,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 
-def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None) -> Rule:
-    """The rule of that name, with `alpha` and `tau` replaced where they are given.
+def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None, spread: bool = False) -> Rule:
+    """The rule of that name, with `alpha` and `tau` replaced where they are given, `tau` counted as `spread` says.
 
     Raises ConfigError for an unknown name (the nearest is suggested), for values out of range, and for values given
     to a rule that has none to set.
@@ -146,7 +160,7 @@ def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None
     rule = RULES.get(name)
     if rule is None:
         raise ConfigError(f"unknown aggregation rule '{name}': {nearest(name, RULES)}.")
-    if alpha is None and tau is None:
+    if alpha is None and tau is None and not spread:
         return rule
     if not rule.adjustable:
         settable = ", ".join(other.name for other in RULES.values() if other.adjustable)
@@ -154,5 +168,15 @@ def find_rule(name: str, *, alpha: float | None = None, tau: float | None = None
     chosen = Weighting(
         alpha=rule.weighting.alpha if alpha is None else alpha,
         tau=rule.weighting.tau if tau is None else tau,
+        spread=spread,
     )
     return replace(rule, weighting=chosen)
+
+
+def averaging_products(rule: Rule, residual: Residual) -> Rule:
+    """That rule with products B·A averaged, not A and B. Raises ConfigError where one of them does not travel."""
+    if rule.travels is not every_tensor:
+        raise ConfigError(
+            f"rule '{rule.name}' averages one of A and B alone, and leaves no product to average. Leave combine out."
+        )
+    return replace(rule, combine="product", residual=residual, needs="each")

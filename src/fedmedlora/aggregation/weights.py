@@ -2,16 +2,48 @@
 
 Weights stay in logarithms until they are normalised: `log w_k = alpha · log n_k − L_k / tau`. That is the design's
 `n_k^alpha · exp(−(L_k − min_j L_j) / tau)` up to a factor that all sites share and normalising removes, it can neither
-overflow nor underflow, and, needing no other site's loss, it can be computed while updates are still arriving.
+overflow nor underflow, and, needing no other site's loss, it can be computed while updates are still arriving. Only
+standardised costs need those of all sites first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
 
 from fedmedlora.aggregation.rules import Weighting
 from fedmedlora.errors import AdapterError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the coordinator's validation set says of one adapter.
+
+    loss: mean, nats per target token. costs: what the site is weighted by, the less the better, in the same order for
+    every site (one for each task, for example); empty: the loss.
+    """
+
+    loss: float
+    costs: tuple[float, ...] = ()
+
+    @property
+    def weighed(self) -> tuple[float, ...]:
+        """The costs that count."""
+        return self.costs or (self.loss,)
+
+
+def standardised(verdicts: Mapping[str, Verdict]) -> dict[str, float]:
+    """Each site's cost, in standard deviations from the sites' mean, averaged over the costs of a verdict.
+
+    A cost that is the same everywhere is 0 everywhere.
+    """
+    table = np.array([verdict.weighed for verdict in verdicts.values()], np.float64)
+    deviation = table.std(axis=0)
+    found = (table - table.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    return dict(zip(verdicts, found.mean(axis=1).tolist(), strict=True))
 
 
 def require_tokens(tokens: Mapping[str, object]) -> None:
@@ -26,25 +58,26 @@ def require_tokens(tokens: Mapping[str, object]) -> None:
             )
 
 
-def log_weight(weighting: Weighting, site: str, tokens: int, loss: float | None) -> float:
-    """The logarithm of one site's weight before normalising. `loss` is in nats per target token.
+def log_weight(weighting: Weighting, site: str, tokens: int, verdict: Verdict | None) -> float:
+    """The logarithm of one site's weight before normalising; of a weighting by `spread`, the part of its size alone.
 
-    Raises AdapterError, naming the site, when the weighting needs a loss and it is missing or not finite.
+    Raises AdapterError, naming the site, when the weighting needs a verdict and it is missing or not finite.
     """
     size = weighting.alpha * math.log(tokens)
     if weighting.tau is None:
         return size
-    if loss is None:
+    if verdict is None:
         raise AdapterError(
             f"site '{site}' has no validation loss, and the rule weights by it. Score its adapter first."
         )
-    result = size - loss / weighting.tau
+    cost = sum(verdict.weighed) / len(verdict.weighed)
+    result = size - cost / weighting.tau
     if not math.isfinite(result):
         raise AdapterError(
-            f"site '{site}': validation loss {loss} with tau {weighting.tau:g} gives no finite weight. "
+            f"site '{site}': validation loss {cost} with tau {weighting.tau:g} gives no finite weight. "
             "Check its training, or raise tau."
         )
-    return result
+    return size if weighting.spread else result
 
 
 def normalised(logs: Mapping[str, float]) -> dict[str, float]:
@@ -66,4 +99,9 @@ def weights(weighting: Weighting, tokens: Mapping[str, int], losses: Mapping[str
     known = losses or {}
     for site in sorted(known.keys() - tokens.keys()):
         raise AdapterError(f"site '{site}' has a validation loss but has not registered. Register it first.")
-    return normalised({site: log_weight(weighting, site, n, known.get(site)) for site, n in tokens.items()})
+    verdicts = {site: Verdict(loss) for site, loss in known.items()}
+    logs = {site: log_weight(weighting, site, n, verdicts.get(site)) for site, n in tokens.items()}
+    if weighting.spread and weighting.tau is not None:
+        costs = standardised(verdicts)
+        logs = {site: log - costs[site] / weighting.tau for site, log in logs.items()}
+    return normalised(logs)

@@ -37,6 +37,7 @@ SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+ServerOptimizerName: TypeAlias = Literal["average", "momentum", "adam"]
 
 BUNDLED = "bundled"
 MINILM = "minilm"
@@ -197,9 +198,25 @@ class PlusConfig(_Checked):
     rule: str = Field(default="fedmedlora-plus", min_length=1, description="aggregation rule; two are as published")
     alpha: _NotNegative | None = Field(default=None, description="power of a site's target tokens; none: the rule's")
     tau: _Positive | None = Field(default=None, description="temperature, nats per target token; none: the rule's")
+    tau_spread: _Positive | None = Field(
+        default=None, description="temperature in standard deviations of a round's costs over its sites, instead of tau"
+    )
+    utility: Literal["loss", "task-loss", "f1"] = Field(
+        default="loss",
+        description="cost of an adapter: loss L_k; mean of each task's loss; of each task's 1 − strict F1",
+    )
+    validation_documents: _Count = Field(
+        default=8, description="for the utility 'f1': dev documents per site that each adapter marks in each round"
+    )
     validation_examples: _Count = Field(
         default=64, description="validation examples per task and site, drawn from its dev documents"
     )
+
+    @model_validator(mode="after")
+    def _one_temperature(self) -> Self:
+        if self.tau is not None and self.tau_spread is not None:
+            raise ValueError("'tau' and 'tau_spread' are two ways to set one temperature: give one")
+        return self
 
 
 class ProxConfig(_Checked):
@@ -251,11 +268,44 @@ class BertConfig(_Checked):
 
 
 class FederationConfig(_Checked):
-    """How adapters travel between sites and coordinator, in the arms that average."""
+    """How adapters travel and how the coordinator combines them, in the arms that average."""
 
     wire: WirePrecision = Field(
         default="float32", description="'bfloat16': a third of the bytes; 'int8': 29 %, with error feedback"
     )
+    combine: Literal["factors", "product"] = Field(
+        default="factors", description="what is averaged: A and B for themselves, or B·A, cut back to the rank"
+    )
+    residual: Literal["drop", "keep"] = Field(
+        default="drop", description="what that cut loses; 'keep': the coordinator adds it to the next round's average"
+    )
+    server_optimizer: ServerOptimizerName = Field(
+        default="average", description="from the sites' average to the next adapter; FedOpt, arXiv 2003.00295"
+    )
+    server_lr: _Positive | None = Field(
+        default=None, description="of that optimizer; none: 1. 'adam' needs one: the most a value moves in a round"
+    )
+    server_momentum: _Fraction = Field(default=0.9, description="share of a round's step kept in the next, 'momentum'")
+    server_beta1: _Fraction = Field(default=0.9, description="'adam': decay of the mean change per round")
+    server_beta2: _Fraction = Field(default=0.99, description="'adam': decay of the mean squared change per round")
+    server_epsilon: _Positive = Field(default=1e-3, description="'adam': changes far below it are not scaled up")
+
+    @model_validator(mode="after")
+    def _adam_has_a_rate(self) -> Self:
+        if self.server_optimizer == "adam" and self.server_lr is None:
+            raise ValueError("'adam' moves a value by up to about server_lr a round: set server_lr, for instance 0.01")
+        return self
+
+    @model_validator(mode="after")
+    def _products_stay(self) -> Self:
+        plain = self.server_optimizer == "average" and self.server_lr in (None, 1.0)
+        if self.combine == "product" and not plain:
+            raise ValueError(
+                "'combine' = \"product\" goes with the plain average alone: leave out server_optimizer and server_lr"
+            )
+        if self.combine == "factors" and self.residual == "keep":
+            raise ValueError("'residual' = \"keep\" needs 'combine' = \"product\": averaged factors are not cut")
+        return self
 
 
 class EvaluationConfig(_Checked):

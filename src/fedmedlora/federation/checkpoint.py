@@ -1,8 +1,10 @@
 """The coordinator's memory on disk: after a crash at any moment it holds the last complete round, whole.
 
-A round's adapter is written first, under a name of its own, and `checkpoint.json`, which names it, is replaced last and
-atomically; until then the checkpoint is the one before. The coordinator draws no random number: the seed in the plan,
-with the round, is the whole state of chance. Optimizer moments stay with the sites (`training.contract`).
+A round's adapter is written first, under a name of its own, then, where the coordinator remembers more than it (moments
+of a server optimizer, what a product's cut lost), that memory; `checkpoint.json`, which names them, is replaced last
+and atomically, and until then the checkpoint is the one before. The memory is never sent. The coordinator draws no
+random number: the seed in the plan, with the round, is the whole state of chance. The moments of training stay with
+the sites (`training.contract`).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Checkpoint:
     """Everything that the coordinator needs to go on.
 
     state: the global adapter after the rounds of `history`. initial_digest: of the adapter that the first round began
-    with. registrations fix the weights.
+    with. registrations fix the weights. memory: what the coordinator carries from round to round beside the adapter.
     """
 
     state: AdapterState
@@ -36,6 +38,7 @@ class Checkpoint:
     history: tuple[RoundRecord, ...]
     registrations: tuple[SiteRegistration, ...]
     left_out: Mapping[str, str]
+    memory: AdapterState | None = None
 
     @property
     def next_round(self) -> int:
@@ -55,6 +58,8 @@ class _Note:
     registrations: tuple[SiteRegistration, ...]
     left_out: dict[str, str]
     history: tuple[RoundRecord, ...]
+    memory: str | None = None
+    memory_digest: str | None = None
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -68,9 +73,12 @@ def adapter_file(folder: Path, rounds_done: int) -> Path:
 
 
 def write_checkpoint(folder: Path, plan: FederationPlan, checkpoint: Checkpoint) -> None:
-    """Make `checkpoint` the folder's current one. Adapters of earlier rounds stay."""
+    """Make `checkpoint` the folder's current one. Adapters of earlier rounds stay; of memories, the last two."""
     adapter = adapter_file(folder, checkpoint.next_round)
     write_atomic(adapter, to_bytes(checkpoint.state))
+    memory = _memory_file(folder, checkpoint.next_round)
+    if checkpoint.memory is not None:
+        write_atomic(memory, to_bytes(checkpoint.memory))
     note = _Note(
         format=_FORMAT,
         plan=plan.identity(),
@@ -80,9 +88,12 @@ def write_checkpoint(folder: Path, plan: FederationPlan, checkpoint: Checkpoint)
         registrations=checkpoint.registrations,
         left_out=dict(checkpoint.left_out),
         history=checkpoint.history,
+        memory=None if checkpoint.memory is None else memory.name,
+        memory_digest=None if checkpoint.memory is None else checkpoint.memory.digest,
     )
     value = {**asdict(note), "history": [record.to_json() for record in checkpoint.history]}
     write_atomic(folder / FILE, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    _memory_file(folder, checkpoint.next_round - 2).unlink(missing_ok=True)
 
 
 def read_checkpoint(folder: Path) -> tuple[Checkpoint, Mapping[str, object]]:
@@ -97,16 +108,10 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, Mapping[str, object]]:
         raise ConfigError(f"{path}: no federation to resume here ({error.strerror}). Start one first.") from error
     if note.format != _FORMAT:
         raise ConfigError(f"{path}: a checkpoint of format {note.format}, expected {_FORMAT}. Start anew elsewhere.")
-    adapter = folder / note.adapter
-    try:
-        state = from_bytes(adapter.read_bytes())
-    except (OSError, AdapterError) as error:
-        raise ConfigError(
-            f"{adapter}: the checkpoint's adapter cannot be read. Restore the file or start anew."
-        ) from error
-    if state.digest != note.adapter_digest:
-        raise ConfigError(f"{adapter}: it is not the adapter that {FILE} names. Restore the file or start anew.")
-    return Checkpoint(state, note.initial_digest, note.history, note.registrations, note.left_out), note.plan
+    state = _read_state(folder / note.adapter, "adapter", note.adapter_digest)
+    memory = None if note.memory is None else _read_state(folder / note.memory, "memory", note.memory_digest)
+    found = Checkpoint(state, note.initial_digest, note.history, note.registrations, note.left_out, memory)
+    return found, note.plan
 
 
 def check_same_federation(folder: Path, plan: FederationPlan, found: Mapping[str, object]) -> None:
@@ -118,6 +123,20 @@ def check_same_federation(folder: Path, plan: FederationPlan, found: Mapping[str
             f"{folder}: this federation began with other settings: {'; '.join(changes)}. "
             "Go back to them to resume, or start anew in another folder."
         )
+
+
+def _memory_file(folder: Path, rounds_done: int) -> Path:
+    return folder / f"memory-{rounds_done:04d}.safetensors"
+
+
+def _read_state(path: Path, what: str, digest: str | None) -> AdapterState:
+    try:
+        state = from_bytes(path.read_bytes())
+    except (OSError, AdapterError) as error:
+        raise ConfigError(f"{path}: the checkpoint's {what} cannot be read. Restore the file or start anew.") from error
+    if state.digest != digest:
+        raise ConfigError(f"{path}: it is not the {what} that {FILE} names. Restore the file or start anew.")
+    return state
 
 
 def _changes(prefix: str, old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:

@@ -13,6 +13,8 @@ from flwr.serverapp import Grid
 
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.rounds import RoundAggregate, RoundAggregation
+from fedmedlora.aggregation.server import server_step
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import (
     AdapterError,
     ConfigError,
@@ -111,7 +113,7 @@ class _Judge:
     validator: Validator
     seconds: float = 0.0
 
-    def __call__(self, site: str, update: AdapterState) -> float:
+    def __call__(self, site: str, update: AdapterState) -> Verdict:
         began = time.monotonic()
         try:
             return self.validator(update)
@@ -145,7 +147,7 @@ def _advance(
     outgoing = checkpoint.state.select(plan.rule.travels)
     tokens = {registration.site: registration.target_tokens for registration in checkpoint.registrations}
     judge = None if validator is None else _Judge(validator)
-    aggregation = RoundAggregation(plan.rule, outgoing, tokens, judge, shelf=folder)
+    aggregation = RoundAggregation(plan.rule, outgoing, tokens, judge, shelf=folder, residual=checkpoint.memory)
     answers: dict[str, _Answer] = {}
     here = {registration.site for registration in enrolment.nodes.values()}
     for site in sorted(tokens.keys() - here):
@@ -162,15 +164,18 @@ def _advance(
         del reply
     try:
         aggregate = aggregation.result()
+        step = server_step(plan.server, outgoing, aggregate.state, checkpoint.memory)
     except AdapterError as error:
         raise TrainingError(f"round {task.round + 1} of {task.rounds}: {error} Mend the sites, then resume.") from error
+    # A plan has one of the two, or none.
+    memory = step.memory if aggregate.residual is None else aggregate.residual
     # Tensors that do not travel under the rule stay as they were.
-    state = AdapterState({**checkpoint.state.arrays, **aggregate.state.arrays}, checkpoint.state.spec)
+    state = AdapterState({**checkpoint.state.arrays, **step.state.arrays}, checkpoint.state.spec)
     sites = tuple(_site_round(known, answers[known.site], aggregate) for known in checkpoint.registrations)
     judging = judge.seconds if judge is not None else 0.0
     record = RoundRecord(task.round, sites, checkpoint.state.digest, state.digest, time.monotonic() - began, judging)
     _report(task, record)
-    return replace(checkpoint, state=state, history=(*checkpoint.history, record))
+    return replace(checkpoint, state=state, history=(*checkpoint.history, record), memory=memory)
 
 
 def _take_in(
@@ -205,7 +210,7 @@ def _reason(error: FedMedLoRAError) -> str:
 
 
 def _site_round(known: SiteRegistration, answer: _Answer, aggregate: RoundAggregate) -> SiteRound:
-    update = answer.update
+    update, verdict = answer.update, aggregate.verdicts.get(known.site)
     return SiteRound(
         site=known.site,
         outcome=answer.outcome,
@@ -213,7 +218,7 @@ def _site_round(known: SiteRegistration, answer: _Answer, aggregate: RoundAggreg
         reason=None if answer.outcome == "averaged" else answer.reason or aggregate.refused.get(known.site),
         weight=aggregate.weights.get(known.site, 0.0),
         loss=update.loss if update else None,
-        validation_loss=aggregate.losses.get(known.site),
+        validation_loss=None if verdict is None else verdict.loss,
         target_tokens=known.target_tokens,
         trained_tokens=update.target_tokens if update else 0,
         examples=update.examples if update else 0,
@@ -222,6 +227,7 @@ def _site_round(known: SiteRegistration, answer: _Answer, aggregate: RoundAggreg
         bytes_sent=answer.bytes_sent,
         bytes_received=answer.bytes_received,
         digest=answer.digest,
+        costs=() if verdict is None else verdict.weighed,
     )
 
 

@@ -18,9 +18,9 @@ class SiteRound:
 
     outcome: "averaged"; "refused", its update may not enter; "failed", the site reported an error; "absent", no answer
     came. `reason` says why for the last three. weight: share in the average, 0 where it took no part. loss: mean
-    training loss, validation_loss: the coordinator's, nats per target token, where known. target_tokens: registered;
-    trained_tokens, examples, steps, seconds: as the update reports them. Bytes as measured on the messages. digest: of
-    the update.
+    training loss, validation_loss: the coordinator's, nats per target token, where known. costs: what the site was
+    weighted by, where that is known. target_tokens: registered; trained_tokens, examples, steps, seconds: as the update
+    reports them. Bytes as measured on the messages. digest: of the update.
     """
 
     site: str
@@ -37,6 +37,7 @@ class SiteRound:
     bytes_sent: int
     bytes_received: int
     digest: str | None
+    costs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.aggregation.rules import Combine, Residual, Rule, averaging_products, find_rule
+from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.errors import ConfigError, nearest
 from fedmedlora.federation.codec import PRECISIONS, Precision
 from fedmedlora.training.contract import JsonScalar, Settings
@@ -35,10 +36,10 @@ class FederationPlan:
     """Sites, rule, rounds, seed, the settings that sites train by, and how adapters travel.
 
     sites: names of those that take part. settings: opaque to the federation, flat JSON. min_sites: how many must
-    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). Timeouts
-    may change when a federation is resumed; nothing else.
+    register for the federation to begin, None for all. wire: precision of adapters in messages (see `wire`). server:
+    how averages become global adapters. Timeouts may change when a federation is resumed; nothing else.
     Raises ConfigError for no site, two of one name, no round, a seed out of range, a setting that is not finite, an
-    unknown precision.
+    unknown precision, a server optimizer on averaged products.
     """
 
     sites: tuple[str, ...]
@@ -49,6 +50,7 @@ class FederationPlan:
     min_sites: int | None = None
     timeouts: Timeouts = Timeouts()
     wire: Precision = "float32"
+    server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sites", tuple(sorted(self.sites)))
@@ -69,6 +71,11 @@ class FederationPlan:
             raise ConfigError(f"min_sites = {self.min_sites}: expected 1 to {len(self.sites)}, the number of sites.")
         if self.wire not in PRECISIONS:
             raise ConfigError(f"wire = '{self.wire}': unknown precision; {nearest(self.wire, PRECISIONS)}.")
+        if self.rule.combine == "product" and not self.server.plain:
+            raise ConfigError(
+                "averaged products become the global adapter as they are: a server optimizer steps in A and B, which a "
+                'product does not fix. Use server_optimizer = "average" with server_lr = 1, or combine = "factors".'
+            )
 
     @property
     def needed_sites(self) -> int:
@@ -77,15 +84,15 @@ class FederationPlan:
 
     def identity(self) -> dict[str, object]:
         """What decides the result, as JSON: everything but the timeouts."""
-        alpha, tau = _numbers(self.rule)
         return {
             "sites": list(self.sites),
-            "rule": {"name": self.rule.name, "alpha": alpha, "tau": tau},
+            "rule": asdict(_rule_note(self.rule)),
             "rounds": self.rounds,
             "seed": self.seed,
             "settings": dict(self.settings),
             "min_sites": self.min_sites,
             "wire": self.wire,
+            "server": asdict(self.server),
         }
 
     def to_json(self) -> dict[str, object]:
@@ -98,10 +105,22 @@ class FederationPlan:
         note = read_fields(_Note, json.dumps(value), "a federation's plan")
         rule = find_rule(note.rule.name)
         if rule.adjustable:
-            rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau)
-        elif note.rule != _RuleNote(rule.name) and note.rule != _RuleNote(rule.name, *_numbers(rule)):
+            rule = find_rule(note.rule.name, alpha=note.rule.alpha, tau=note.rule.tau, spread=note.rule.spread)
+        elif (note.rule.alpha, note.rule.tau) not in ((None, None), (rule.weighting.alpha, rule.weighting.tau)):
             raise ConfigError(f"a federation's plan: rule '{rule.name}' has no alpha or tau to set. Leave them out.")
-        return cls(note.sites, rule, note.rounds, note.seed, note.settings, note.min_sites, note.timeouts, note.wire)
+        if note.rule.combine == "product":
+            rule = averaging_products(rule, note.rule.residual)
+        return cls(
+            note.sites,
+            rule,
+            note.rounds,
+            note.seed,
+            note.settings,
+            note.min_sites,
+            note.timeouts,
+            note.wire,
+            note.server,
+        )
 
 
 def read_fields(kind: type[_T], text: str | bytes, what: str) -> _T:
@@ -120,6 +139,9 @@ class _RuleNote:
     name: str
     alpha: float | None = None
     tau: float | None = None
+    spread: bool = False
+    combine: Combine = "factors"
+    residual: Residual = "drop"
 
 
 @dataclass(frozen=True)
@@ -132,7 +154,8 @@ class _Note:
     min_sites: int | None = None
     timeouts: Timeouts = Timeouts()
     wire: Precision = "float32"
+    server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
 
-def _numbers(rule: Rule) -> tuple[float, float | None]:
-    return rule.weighting.alpha, rule.weighting.tau
+def _rule_note(rule: Rule) -> _RuleNote:
+    return _RuleNote(rule.name, **asdict(rule.weighting), combine=rule.combine, residual=rule.residual)

@@ -22,10 +22,10 @@ from fedmedlora.markup.iob import TagScheme, tag_schemes
 from fedmedlora.markup.prompts import BARE
 from fedmedlora.studies.cells import Cell, bert_settings
 from fedmedlora.studies.resident import Resident
-from fedmedlora.training.contract import Validator
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
+from fedmedlora.training.lesson import Judged
 from fedmedlora.training.loop import TrainSettings
-from fedmedlora.training.tagging import TagCorpus, TagExample, TagLesson, make_tag_validator, prepare_tags
+from fedmedlora.training.tagging import TagCorpus, TagExample, TagLesson, prepare_tags, tag_loss
 
 
 @dataclass(frozen=True)
@@ -91,26 +91,20 @@ class TaggerFamily:
         """The training examples of some sites, together."""
         return self._lesson(self.examples.training, sites)
 
-    def check_judged(self, sites: Sequence[str]) -> None:
-        """As `families.Family`."""
-        self._judged(sites)
-
-    def validator(self, sites: Sequence[str], settings: TrainSettings) -> Validator:
-        """By the loss per tagged token."""
-        return make_tag_validator(self._judged(sites), settings)
+    def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
+        """The coordinator's validation examples of some sites and tasks. Raises CorpusError when there is none."""
+        whole = self._lesson(self.examples.validation, sites).corpus.examples
+        found = TagLesson(self.tagger, TagCorpus(tuple(example for example in whole if example.task in tasks), {}))
+        if not len(found):
+            raise CorpusError(
+                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has one of {', '.join(tasks)} "
+                "in a dev document. Give one of them such a dev part."
+            )
+        return lambda settings: tag_loss(found, settings)
 
     def save(self, state: AdapterState, folder: Path) -> None:
         """PEFT's layout with a LoRA, else a Hugging Face model."""
         save_tagger(self.tagger, state, folder, self.tagger.encoder.name, self.examples.max_tokens)
-
-    def _judged(self, sites: Sequence[str]) -> TagLesson:
-        found = self._lesson(self.examples.validation, sites)
-        if not len(found):
-            raise CorpusError(
-                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has a dev document. Give one "
-                "of them a dev part."
-            )
-        return found
 
     def _lesson(self, corpora: Mapping[str, TagCorpus], sites: Sequence[str]) -> TagLesson:
         examples: list[TagExample] = [one for site in sites if site in corpora for one in corpora[site].examples]

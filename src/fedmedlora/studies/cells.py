@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fedmedlora.aggregation.rules import Rule, find_rule
+from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
+from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.config.arms import BERT, BERT_WHOLE, CENTRALISED, FEDERATED, PLUS, SINGLE_SITE
 from fedmedlora.config.models import (
     ArmName,
@@ -117,13 +118,22 @@ def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
     return [Cell(arm, seed, ALL, tuple((name, (name,)) for name in names))]
 
 
+def federated_rule(cell: Cell, config: StudyConfig) -> Rule:
+    """`cell_rule`, with products averaged where the study says so and the arm averages both A and B."""
+    rule, federation = cell_rule(cell, config.plus), config.federation
+    if not cell.federated or cell.arm in ("fedsa-lora", "ffa-lora") or federation.combine == "factors":
+        return rule
+    return averaging_products(rule, federation.residual)
+
+
 def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
-    """The aggregation rule of a cell. Raises ConfigError for an unknown published variant."""
+    """What weights a cell's sites. Raises ConfigError for an unknown published variant."""
     if cell.arm in ("fedsa-lora", "ffa-lora"):
         return find_rule(cell.arm)
     if cell.arm not in PLUS:
         return find_rule(SOLO_RULE)
-    rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau)
+    spread = plus.tau_spread is not None
+    rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
     if not rule.needs_losses:
         raise ConfigError(
             f"plus.rule = '{plus.rule}' does not weight by validation loss. Name a variant of fedmedlora-plus."
@@ -166,6 +176,20 @@ def cell_wire(cell: Cell, federation: FederationConfig) -> WirePrecision:
     return federation.wire if cell.federated else "float32"
 
 
+def cell_server(cell: Cell, federation: FederationConfig) -> ServerOptimizer:
+    """How a cell's averages become global adapters. What is not averaged is one run, which no server steps into."""
+    if not cell.federated:
+        return ServerOptimizer()
+    return ServerOptimizer(
+        name=federation.server_optimizer,
+        lr=1.0 if federation.server_lr is None else federation.server_lr,
+        momentum=federation.server_momentum,
+        beta1=federation.server_beta1,
+        beta2=federation.server_beta2,
+        epsilon=federation.server_epsilon,
+    )
+
+
 def describe_cells(config: StudyConfig) -> list[str]:
     """A line for each cell, for a dry run."""
     lines = []
@@ -180,6 +204,10 @@ def describe_cells(config: StudyConfig) -> list[str]:
             what += f", rule {cell_rule(cell, config.plus).name}"
             sent = "models" if cell.arm in BERT_WHOLE else "adapters"
             what += f", {sent} sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
+            combine = federated_rule(cell, config).combine
+            what += ", products averaged" if combine == "product" else ""
+            server = cell_server(cell, config.federation)
+            what += "" if server.plain else f", server {server.name} with lr {server.lr:g}"
         lines.append(f"{what}, tested on {_listed(list(cell.tests(config)))}")
     return lines
 

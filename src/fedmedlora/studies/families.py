@@ -12,7 +12,7 @@ from fedmedlora.adapters.encoder import EncoderBase
 from fedmedlora.adapters.state import AdapterState, save_state
 from fedmedlora.config.arms import BERT, BERT_LORA, BERT_WHOLE, PLUS
 from fedmedlora.corpus.document import Json
-from fedmedlora.markup.encode import Encoder
+from fedmedlora.markup.encode import Encoder, Task
 from fedmedlora.studies.bert import (
     BertExamples,
     TaggerFamily,
@@ -24,11 +24,9 @@ from fedmedlora.studies.bert import (
 from fedmedlora.studies.cells import Cell, cell_settings
 from fedmedlora.studies.evaluate import Answering
 from fedmedlora.studies.resident import Resident, base_bytes
-from fedmedlora.training.causal import CausalLesson
-from fedmedlora.training.contract import Validator
-from fedmedlora.training.lesson import Learner, Lesson
+from fedmedlora.training.causal import CausalLesson, loss_over, validation_batches
+from fedmedlora.training.lesson import Judged, Learner, Lesson
 from fedmedlora.training.loop import TrainSettings
-from fedmedlora.training.site import make_validator
 
 
 class Family(Protocol):
@@ -62,12 +60,8 @@ class Family(Protocol):
         """The training examples of some sites, together."""
         ...
 
-    def check_judged(self, sites: Sequence[str]) -> None:
-        """Raise CorpusError unless the coordinator has validation examples of these sites."""
-        ...
-
-    def validator(self, sites: Sequence[str], settings: TrainSettings) -> Validator:
-        """The coordinator's judge, by dev notes of these sites."""
+    def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
+        """The coordinator's validation examples of some sites and tasks. Raises CorpusError when there is none."""
         ...
 
     def save(self, state: AdapterState, folder: Path) -> None:
@@ -109,13 +103,11 @@ class CausalFamily:
         """Packed where the base can read packs."""
         return CausalLesson(self.resident.adapted, self.resident.corpus(sites))
 
-    def check_judged(self, sites: Sequence[str]) -> None:
-        """As `Family`."""
-        self.resident.judged(sites)
-
-    def validator(self, sites: Sequence[str], settings: TrainSettings) -> Validator:
-        """By the loss per target token."""
-        return make_validator(self.resident.adapted, self.resident.judged(sites), settings)
+    def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
+        """Put into tensors once, for all adapters."""
+        adapted, corpus = self.resident.adapted, self.resident.judged(sites, tasks)
+        batches = validation_batches(adapted, corpus)
+        return lambda settings: loss_over(adapted, corpus, batches, settings)
 
     def save(self, state: AdapterState, folder: Path) -> None:
         """PEFT's layout."""

@@ -45,13 +45,14 @@ class Resident:
         """The training examples of some sites, together."""
         return prepare([example for site in sites for example in self.examples[site]])
 
-    def judged(self, sites: Sequence[str]) -> Corpus:
-        """The validation examples of some sites, together. Raises CorpusError when there is none."""
-        found = [example for site in sites if site in self.validation for example in self.validation[site].examples]
+    def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Corpus:
+        """The validation examples of some sites and tasks, together. Raises CorpusError when there is none."""
+        known = [example for site in sites if site in self.validation for example in self.validation[site].examples]
+        found = [example for example in known if example.request.task in tasks]
         if not found:
             raise CorpusError(
-                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has a dev document. Give one "
-                "of them a dev part."
+                f"Fed-MedLoRA+ needs validation examples, but none of {', '.join(sites)} has one of {', '.join(tasks)} "
+                "in a dev document. Give one of them such a dev part."
             )
         return prepare(found)
 

@@ -30,9 +30,10 @@ from fedmedlora.markup.encode import Encoder
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_wire, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.families import Families
+from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, describe_run, load_resident
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
@@ -82,7 +83,7 @@ def run_study(
     for cell in cells:
         family = families.of(cell)
         if cell_rule(cell, config.plus).needs_losses:
-            family.check_judged(cell.sites)
+            check_judge(resident, family, cell.sites)
     out.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(out)
     write_atomic(out / STUDY_FILE, study_toml(config, out))
@@ -207,7 +208,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     trainers: list[SiteTrainer] = [
         LessonTrainer(name, family.lesson(notes), folder, _step_watcher(run, name)) for name, notes in cell.members
     ]
-    rule = cell_rule(cell, config.plus)
+    rule = federated_rule(cell, config)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
         rule,
@@ -215,6 +216,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         cell.seed,
         settings_to_scalars(settings),
         wire=cell_wire(cell, config.federation),
+        server=cell_server(cell, config.federation),
     )
     return run_federation(
         in_process_grid(trainers),
@@ -222,7 +224,7 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         family.learner.fresh(cell.seed),
         folder,
         # By dev notes of the sites that train: a site that is left out has no say.
-        validator=family.validator(cell.sites, settings) if rule.needs_losses else None,
+        validator=make_judge(run.resident, family, cell.sites, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
         on_round=lambda record, state: _finish_round(run, cell, settings, record, state),
     )
@@ -338,6 +340,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
                 site.site: {
                     "loss": site.loss,
                     "validation_loss": site.validation_loss,
+                    "costs": list(site.costs),
                     "weight": site.weight,
                     "target_tokens": site.trained_tokens,
                     "steps": site.steps,

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from fedmedlora.adapters.state import AdapterState
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import ConfigError, TrainingError
 
 JsonScalar: TypeAlias = str | int | float | bool | None
 Settings: TypeAlias = Mapping[str, JsonScalar]
 
-Validator: TypeAlias = Callable[[AdapterState], float]
-"""Mean validation loss, nats per target token, of an adapter; the coordinator's, for Fed-MedLoRA+."""
+Validator: TypeAlias = Callable[[AdapterState], Verdict]
+"""What the coordinator's validation set says of an adapter, for Fed-MedLoRA+."""
 
 
 @dataclass(frozen=True)

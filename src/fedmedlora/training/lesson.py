@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from fedmedlora.adapters.state import AdapterState
 
 if TYPE_CHECKING:
-    from fedmedlora.training.loop import TrainSettings
+    from fedmedlora.training.loop import LossSum, TrainSettings
 
 
 class Learner(Protocol):
@@ -72,4 +72,12 @@ class Lesson(Protocol):
 
     def loss(self, chosen: Sequence[int], settings: TrainSettings) -> Tensor:
         """Summed loss of a pass, in nats, with gradient."""
+        ...
+
+
+class Judged(Protocol):
+    """Validation examples by which a model is judged as it stands."""
+
+    def __call__(self, settings: TrainSettings) -> LossSum:
+        """Their loss, without dropout or gradient."""
         ...

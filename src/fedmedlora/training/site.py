@@ -20,6 +20,7 @@ from safetensors.numpy import save as write_tensors
 
 from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.state import AdapterState
+from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import AdapterError, ConfigError, nearest
 from fedmedlora.record import write_atomic
 from fedmedlora.training.batch import Corpus
@@ -127,11 +128,18 @@ def make_validator(adapted: Adapted, corpus: Corpus, settings: TrainSettings) ->
 
     The set is divided and put into tensors once, for all adapters. Raises TrainingError when it is empty.
     """
-    batches = validation_batches(adapted, corpus)
+    return make_parts_validator(adapted, [corpus], settings)
 
-    def judge(state: AdapterState) -> float:
+
+def make_parts_validator(adapted: Adapted, parts: Sequence[Corpus], settings: TrainSettings) -> Validator:
+    """A judge whose verdict has the mean loss of every part of the set as a cost, and as loss the mean over all."""
+    prepared = [(part, validation_batches(adapted, part)) for part in parts]
+
+    def judge(state: AdapterState) -> Verdict:
         adapted.write(state)
-        return loss_over(adapted, corpus, batches, settings).mean
+        sums = [loss_over(adapted, part, batches, settings) for part, batches in prepared]
+        whole = sum(found.nats for found in sums) / sum(found.target_tokens for found in sums)
+        return Verdict(whole, tuple(found.mean for found in sums))
 
     return judge
 

@@ -17,14 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from fedmedlora.adapters.precision import autocast
-from fedmedlora.adapters.state import AdapterState
 from fedmedlora.adapters.tagger import Tagger, tag_batch
 from fedmedlora.errors import TrainingError
 from fedmedlora.markup.encode import Example, Task
 from fedmedlora.markup.iob import Row, Tags, TagScheme, answer_spans, tag_row
 from fedmedlora.record import digest_json
 from fedmedlora.training.batch import epoch_batches
-from fedmedlora.training.contract import Validator
 from fedmedlora.training.loop import LossSum, TrainSettings
 
 _PASS_TOKENS = 1 << 13
@@ -153,13 +151,3 @@ def tag_loss(lesson: TagLesson, settings: TrainSettings) -> LossSum:
         for part in lesson.passes(range(len(lesson)), _PASS_TOKENS):
             nats += float(lesson.loss(part, settings))
     return LossSum(nats, lesson.target_tokens())
-
-
-def make_tag_validator(lesson: TagLesson, settings: TrainSettings) -> Validator:
-    """The coordinator's judge: mean loss, nats per tagged token, of a state on validation examples."""
-
-    def judge(state: AdapterState) -> float:
-        lesson.learner.write(state)
-        return tag_loss(lesson, settings).mean
-
-    return judge
