@@ -23,6 +23,12 @@ COMPARED = (
     ("fedsa-lora", "fedmedlora"),
     ("ffa-lora", "fedmedlora"),
     ("fedmedlora", "api"),
+    ("bert-fedavg", "bert-single-site"),
+    ("bert-fedavg", "bert-centralised"),
+    ("bert-lora-fedmedlora", "bert-lora-single-site"),
+    ("bert-lora-fedmedlora", "bert-lora-centralised"),
+    ("bert-lora-fedmedlora-plus", "bert-lora-fedmedlora"),
+    ("fedmedlora", "bert-fedavg"),
 )
 """An arm, and the arm that it is held against."""
 

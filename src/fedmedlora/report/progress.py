@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fedmedlora.config import arms
 from fedmedlora.report.numbers import several
 from fedmedlora.report.records import Plan, Round, Run
 
@@ -19,13 +20,20 @@ ARMS = {
     "fedsa-lora": "FedSA-LoRA",
     "ffa-lora": "FFA-LoRA",
     "api": "API model",
+    "bert-single-site": "BERT single-site",
+    "bert-centralised": "BERT centralised",
+    "bert-fedavg": "BERT FedAvg",
+    "bert-lora-single-site": "BERT+LoRA single-site",
+    "bert-lora-centralised": "BERT+LoRA centralised",
+    "bert-lora-fedmedlora": "BERT+LoRA Fed-MedLoRA",
+    "bert-lora-fedmedlora-plus": "BERT+LoRA Fed-MedLoRA+",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
 EXTERNAL, LEAVE_ONE_OUT = "external", "leave-one-out"
 WITHOUT = "without-"
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
-FEDERATED = ("fedmedlora", "fedmedlora-plus", "fedprox", "fedsa-lora", "ffa-lora")
+SINGLE_SITE, CENTRALISED, FEDERATED = arms.SINGLE_SITE, arms.CENTRALISED, arms.FEDERATED
 
 
 def arm_label(arm: str) -> str:
@@ -35,7 +43,7 @@ def arm_label(arm: str) -> str:
 
 def model_label(arm: str, trained_on: str) -> str:
     """The arm, and for one of several models of it which: a single site's, or the one without a site."""
-    several = arm == "single-site" or trained_on.startswith(WITHOUT)
+    several = arm in SINGLE_SITE or trained_on.startswith(WITHOUT)
     return f"{arm_label(arm)}: {trained_on}" if several else arm_label(arm)
 
 
@@ -70,7 +78,7 @@ def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
 def runs_in(setting: str, arm: str) -> bool:
     """Whether an arm has a model for a setting. A site can be left out only where several train one model for all."""
     if setting == LEAVE_ONE_OUT:
-        return arm not in (*PERSONAL, "zero-shot", "single-site", "api")
+        return arm not in (*PERSONAL, *SEEDLESS, *SINGLE_SITE)
     return setting != EXTERNAL or arm not in PERSONAL
 
 
@@ -138,7 +146,7 @@ def progress(run: Run) -> Progress:
     there: set[_Wanted] = set()
     for score in run.scores:
         seed = None if score.arm in SEEDLESS else score.seed
-        trained_on = score.trained_on if score.arm == "single-site" else None
+        trained_on = score.trained_on if score.arm in SINGLE_SITE else None
         there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
     missing = Counter(one.arm for one in wanted if one not in there)
     lines = [f"{arm_label(arm)}: {several(missing[arm], 'score')} missing" for arm in run.plan.arms if missing[arm]]
@@ -159,8 +167,8 @@ def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
 
 
 def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
-    """One model for every site that has training documents in the arm single-site, else one for all."""
-    if arm != "single-site":
+    """One model for every site that has training documents in a single-site arm, else one for all."""
+    if arm not in SINGLE_SITE:
         return [None]
     return [site for site in plan.sites if documents_in(run, site, "train") != 0]
 
@@ -178,7 +186,7 @@ def _unfinished_training(plan: Plan, run: Run) -> list[str]:
             trained = len([trained_on for trained_on in own if not trained_on.startswith(WITHOUT)])
             if trained >= wanted:
                 continue
-            if arm == "single-site":
+            if arm in SINGLE_SITE:
                 lines.append(f"{arm_label(arm)}, seed {seed}: {trained} of {wanted} models trained")
                 continue
             rounds = len({one.number for one in whole_rounds(run) if (one.arm, one.seed) == (arm, seed)})

@@ -20,6 +20,7 @@ from fedmedlora.report.elements import (
 from fedmedlora.report.numbers import DASH, Spread, between, decimal, several, whole
 from fedmedlora.report.progress import (
     EXTERNAL,
+    SINGLE_SITE,
     arm_label,
     arms_of,
     arms_run,
@@ -49,12 +50,12 @@ class Row(NamedTuple):
 
 
 def own_scores(run: Run, setting: str, arm: str) -> list[Score]:
-    """An arm's scores; of the arm single-site, every site's model on its own site's test only, or on external ones."""
+    """An arm's scores; of a single-site arm, every site's model on its own site's test only, or on external ones."""
     return [
         score
         for score in run.scores
         if (score.setting, score.arm) == (setting, arm)
-        and (arm != "single-site" or setting == EXTERNAL or score.trained_on == score.test_site)
+        and (arm not in SINGLE_SITE or setting == EXTERNAL or score.trained_on == score.test_site)
     ]
 
 
@@ -63,23 +64,24 @@ def main_table(run: Run, setting: str, task: Task) -> Markup:
     rows = []
     for arm in arms_of(run):
         own = "each site's own model" if setting != EXTERNAL else "mean over the sites' models"
-        note = own if arm == "single-site" else ""
+        note = own if arm in SINGLE_SITE else ""
         why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
         rows.append(Row(arm_label(arm), note, own_scores(run, setting, arm), why))
     caption = f"{TASK_NAMES[task]}: F1 by arm and test site, {setting}. {_reading(run)}"
     return score_table(run, setting, caption, "Arm", rows, task)
 
 
-def matrix_table(run: Run, setting: str, task: Task) -> Markup:
-    """Single-site models by the site they were trained on × test sites."""
-    scores = [score for score in run.scores if (score.setting, score.arm) == (setting, "single-site")]
-    why = {site: why_missing(run, "single-site", site, setting) for site in tested_sites(run, setting)}
+def matrix_table(run: Run, setting: str, task: Task, arm: str = "single-site") -> Markup:
+    """A single-site arm's models by the site they were trained on × test sites."""
+    scores = [score for score in run.scores if (score.setting, score.arm) == (setting, arm)]
+    why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
     trained = dict.fromkeys(tested_sites(run, "in-domain")) | dict.fromkeys(
         sorted({score.trained_on for score in scores})
     )
     rows = [Row(site, "", [one for one in scores if one.trained_on == site], why, own=site) for site in trained]
     caption = (
-        f"{TASK_NAMES[task]}: each single site's model (rows) on every site's test notes (columns), {setting}. "
+        f"{TASK_NAMES[task]}, {arm_label(arm)}: each site's model (rows) on every site's test notes (columns), "
+        f"{setting}. "
         f"“own site” marks the site that the model was trained on. {_reading(run)}"
     )
     return score_table(run, setting, caption, "Trained on", rows, task)
@@ -177,7 +179,8 @@ def results_section(run: Run, setting: str) -> list[Markup]:
     parts: list[Markup] = []
     for task in run.tasks:
         parts += [main_table(run, setting, task), seeds_table(run, setting, task)]
-    if any((score.setting, score.arm) == (setting, "single-site") for score in run.scores):
+    alone = [arm for arm in SINGLE_SITE if any((one.setting, one.arm) == (setting, arm) for one in run.scores)]
+    if alone:
         parts.append(element("h4", "Single-site models on every site"))
-        parts += [matrix_table(run, setting, task) for task in run.tasks]
+        parts += [matrix_table(run, setting, task, arm) for arm in alone for task in run.tasks]
     return parts

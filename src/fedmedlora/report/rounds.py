@@ -21,6 +21,7 @@ from fedmedlora.report.elements import (
 from fedmedlora.report.numbers import Spread, decimal, duration, whole
 from fedmedlora.report.progress import (
     FEDERATED,
+    SINGLE_SITE,
     arm_label,
     arms_of,
     arms_run,
@@ -66,7 +67,7 @@ def _dev_parts(run: Run, identity: str) -> list[Markup]:
 
 
 def _dev_series(run: Run, arm: str, site: str, task: Task) -> Series:
-    own = [one for one in whole_rounds(run) if one.arm == arm and (arm != "single-site" or one.trained_on == site)]
+    own = [one for one in whole_rounds(run) if one.arm == arm and (arm not in SINGLE_SITE or one.trained_on == site)]
     points = _by_round(own, lambda one: one.dev.get(site, {}).get((task, "strict")))
     return Series(arm_label(arm), arms_of(run).index(arm), points)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fedmedlora.report.elements import Markup, bullets, element, paragraph
 from fedmedlora.report.numbers import Spread, decimal, listed, several, size
 from fedmedlora.report.paired import COMPARED, PairedTest, Verdict, found_verdict
-from fedmedlora.report.progress import EXTERNAL, FEDERATED, arm_label, tested_sites
+from fedmedlora.report.progress import CENTRALISED, EXTERNAL, FEDERATED, SINGLE_SITE, arm_label, tested_sites
 from fedmedlora.report.records import ArmCost, Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.scoring import Task
@@ -99,7 +99,7 @@ def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estima
     """Site → arm → estimate, where there is one."""
     found: dict[str, dict[str, Estimate]] = {}
     for site in tested_sites(run, setting):
-        for arm in ("zero-shot", "single-site", "centralised", *FEDERATED, "api"):
+        for arm in ("zero-shot", *SINGLE_SITE, *CENTRALISED, *FEDERATED, "api"):
             value = estimate([one for one in own_scores(run, setting, arm) if one.test_site == site], task)
             if value is not None:
                 found.setdefault(site, {})[arm] = value
@@ -108,7 +108,7 @@ def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estima
 
 def _judged(setting: str, arms: dict[str, Estimate], one: str, other: str) -> Verdict:
     """By the intervals. Several sites' models on one external site have none together."""
-    several_models = setting == EXTERNAL and "single-site" in (one, other)
+    several_models = setting == EXTERNAL and (one in SINGLE_SITE or other in SINGLE_SITE)
     return "not judged" if several_models else judge(arms[one], arms[other])
 
 

@@ -10,8 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedmedlora.config.arms import BERT_WHOLE
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.record import read_json_lines, write_atomic
+from fedmedlora.studies.card_models import (
+    METHODS,
+    example_counts,
+    identity,
+    metadata,
+    objective,
+    opening,
+    others_load,
+    train_settings,
+)
 from fedmedlora.studies.cells import ALL, Cell, cell_rule, study_cells
 
 CARD_FILE = "README.md"
@@ -25,6 +36,7 @@ _METHODS = {
     "fedprox": "FedProx: Fed-MedLoRA with a proximal term in every site's loss.",
     "fedsa-lora": "FedSA-LoRA: A is averaged every round; B is this site's own and never left it.",
     "ffa-lora": "FFA-LoRA: B is averaged every round; A stayed as it was drawn.",
+    **METHODS,
 }
 _LIMITS = (
     "Not a medical device. It was made for research; nobody has validated it for the care of patients.",
@@ -73,12 +85,11 @@ def render_card(
     title = f"{info['name']}: {cell.arm}, seed {cell.seed}"
     owner = site or (cell.trained_on if cell.trained_on not in (ALL, "none") else None)
     parts = [
-        _metadata(info),
+        metadata(cell, info),
         f"# {title}" + (f", {owner}" if owner else ""),
-        "A LoRA adapter that marks clinical entities and their modifiers in free text. Made by "
-        f"[fedmedlora](https://pypi.org/project/fedmedlora/) {info['versions']['fedmedlora']}.",
+        f"{opening(cell)} Made by [fedmedlora](https://pypi.org/project/fedmedlora/) {info['versions']['fedmedlora']}.",
         "## What it is",
-        _table(("", ""), _identity(config, info, scores, trained)),
+        _table(("", ""), _identity(config, cell, info, scores, trained)),
         "## How it was trained",
         _METHODS[cell.arm] + (f" The notes of {cell.left_out} were left out." if cell.left_out else ""),
         *_training(config, cell, info, trained),
@@ -90,27 +101,22 @@ def render_card(
         "\n".join(f"- {limit}" for limit in (*_synthetic(info), *_LIMITS)),
         "## How to use it",
         "```\nfedmedlora extract --model THIS_FOLDER NOTES --out found.jsonl\n```",
-        "Any PEFT program loads it onto its base; the base's digest is above.",
+        others_load(cell),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(info: Mapping[str, Any]) -> str:
-    tags = "\n".join(f"  - {tag}" for tag in ("lora", "federated-learning", "clinical-nlp", "information-extraction"))
-    return f"---\nlibrary_name: peft\nbase_model: {json.dumps(info['base']['name'])}\ntags:\n{tags}\n---"
-
-
 def _identity(
-    config: StudyConfig, info: Mapping[str, Any], scores: Sequence[Mapping[str, Any]], trained: Mapping[str, Any]
+    config: StudyConfig,
+    cell: Cell,
+    info: Mapping[str, Any],
+    scores: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
     digests = sorted({str(line["adapter_digest"]) for line in scores}) or [str(trained["adapter_digest"])]
-    base, adapter, training = info["base"], info["adapter"], config.training
+    named = ", ".join(f"`{digest}`" for digest in digests)
     return [
-        ("Base", f"{base['name']}, {base['parameters']:,} parameters"),
-        ("Base digest", f"`{base['digest']}`"),
-        ("Adapter", f"{adapter['parameters']:,} parameters, {adapter['bytes']:,} bytes"),
-        ("Adapter digest", ", ".join(f"`{digest}`" for digest in digests)),
-        ("LoRA", f"r = {training.rank}, α = {training.alpha:g}, dropout {training.dropout:g}"),
+        *identity(config, cell, info, named),
         ("Tasks", ", ".join(_TASKS[task] for task in config.tasks)),
     ]
 
@@ -122,12 +128,12 @@ _TASKS = {"ner": "entities", "re": "modifiers of a given entity"}
 def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained: Mapping[str, Any]) -> list[str]:
     if not cell.members:
         return []
-    settings = config.training
+    settings = train_settings(config, cell)
     rows = [
-        ("Rounds × passes", f"{trained['rounds']} × {settings.epochs_per_round}"),
+        ("Rounds × passes", f"{trained['rounds']} × {settings.epochs}"),
         ("Optimizer steps", f"{trained['steps']:,}, over all sites"),
         ("Target tokens", f"{trained['target_tokens']:,}, repeats counted"),
-        ("Objective", settings.objective),
+        ("Objective", objective(settings, cell)),
         ("Peak learning rate", f"{settings.lr:g}, one cosine over all rounds"),
         ("Examples a step", f"{settings.batch_size * settings.gradient_accumulation}"),
         ("Precision", str(info["machine"].get("precision", "not recorded"))),
@@ -138,14 +144,13 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
         rows.insert(0, ("Rule", cell_rule(cell, config.plus).title))
         exchanged = trained["bytes_sent"] + trained["bytes_received"]
         rows.append(("Exchanged", f"{exchanged:,} bytes, as {config.federation.wire}"))
-    sites = [_site_row(one) for one in info["sites"] if one["name"] in cell.sites]
+    sites = [_site_row(one, example_counts(cell, info, one)) for one in info["sites"] if one["name"] in cell.sites]
     heads = ("Site", "Documents", "Entity examples", "Modifier examples", "Labels", "Digest of the notes")
     return [_table(("", ""), rows), _table(heads, sites)]
 
 
-def _site_row(site: Mapping[str, Any]) -> tuple[str, ...]:
+def _site_row(site: Mapping[str, Any], examples: Mapping[str, int]) -> tuple[str, ...]:
     part = site["parts"]["train"]
-    examples = part["examples"]
     kind = " (generated notes)" if site["synthetic"] else ""
     counts = (part["documents"], examples.get("ner", 0), examples.get("re", 0))
     return (
@@ -195,13 +200,13 @@ def _privacy(cell: Cell) -> str:
     said = []
     if cell.federated:
         said += [
-            "Sites sent adapters alone; no note left its site.",
-            "The coordinator saw each site's adapter in the clear (no secure aggregation).",
+            f"Sites sent {'models' if cell.arm in BERT_WHOLE else 'adapters'} alone; no note left its site.",
+            "The coordinator saw what each site sent in the clear (no secure aggregation).",
         ]
     said += [
         "No noise was added in training (no differential privacy).",
-        "An adapter can hold traces of what it was trained on: treat it as you treat the notes, until someone entitled "
-        "to it has decided otherwise.",
+        "A model or adapter can hold traces of what it was trained on: treat it as you treat the notes, until someone "
+        "entitled to it has decided otherwise.",
     ]
     return " ".join(said)
 
