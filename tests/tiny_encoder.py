@@ -32,11 +32,14 @@ def hub_tokenizer() -> PreTrainedTokenizerFast:
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    alphabet = list("<>/\\_-.,;:()0123456789abcdefghijklmnopqrstuvwxyz")
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    alphabet = list(f"<>/\\_-.,;:(){letters}")
+    # A letter inside a word is another token than one at its beginning.
+    inside = [f"a{letter}" for letter in letters]
     made.train_from_iterator(
-        [*tiny.SENTENCES, *tiny.LABELS.names] * 2,
+        [*tiny.SENTENCES, *tiny.LABELS.names, *inside] * 2,
         trainers.WordPieceTrainer(
-            vocab_size=220, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+            vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
         ),
     )
     made.post_processor = processors.TemplateProcessing(

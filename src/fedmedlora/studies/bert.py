@@ -118,7 +118,7 @@ def make_family(config: StudyConfig, encoder: EncoderBase, examples: BertExample
     if lora:
         dropout = training.dropout if bert.dropout is None else bert.dropout
         shape = Lora(bert.rank or training.rank, bert.alpha or training.alpha, dropout)
-    tags = {task: examples.schemes[task].names for task in config.tasks}
+    tags: dict[str, tuple[str, ...]] = {task: examples.schemes[task].names for task in config.tasks}
     return TaggerFamily(config, make_tagger(encoder, tags, shape), examples)
 
 
