@@ -53,6 +53,8 @@ def test_the_arm_is_scored_like_any_other_and_costs_are_kept(
     ]
     assert {line["test_site"] for line in scores} == {*SITES, "elsewhere"}
     assert all(line["adapter_digest"] is None for line in scores)
+    # A server says nothing about how sure its model is.
+    assert all(line["confidence"] == {} and line["errors"].keys() == {"ner", "re"} for line in scores)  # type: ignore[attr-defined]
     assert all(line["scores"]["ner"]["strict"]["pred"] == 0 for line in scores)  # type: ignore[index]
     ledger = list(read_json_lines(out / "api" / LEDGER_FILE))
     assert len(ledger) == len(server.asked) > 0

@@ -38,7 +38,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 SCORE_FIELDS = {
     "kind", "setting", "arm", "seed", "trained_on", "test_site", "documents", "scores", "intervals", "tallies",
-    "decode", "dropped", "adapter_digest",
+    "decode", "dropped", "adapter_digest", "confidence", "errors",
 }  # fmt: skip
 ARM_FIELDS = {
     "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds",
@@ -95,6 +95,12 @@ def test_every_model_is_scored_on_every_site_and_recorded_once(done: Path) -> No
             not federated
             or line["full_model_bytes"] == 2 * 2 * 2 * json.loads((done / "run.json").read_text())["base"]["bytes"]
         )
+    for line in scores:
+        for task, errors in line["errors"].items():
+            strict, sure = line["scores"][task]["strict"], line["confidence"][task]
+            assert errors["correct"] == strict["correct"]
+            assert sum(errors.values()) - errors["spurious"] == strict["gold"]
+            assert sure["scored"] == strict["pred"] == sum(size for size, _, _ in sure["bins"])
     rounds = lines(done / "rounds.jsonl")
     # Two rounds of every model but the untrained one.
     assert len(rounds) == 2 * (CELLS - 1)

@@ -163,6 +163,10 @@ def test_score_prints_one_json_object(notes: Path, capsys: pytest.CaptureFixture
     assert found["ner"]["strict"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "gold": 2, "pred": 2, "correct": 1}
     assert found["ner"]["lenient"]["correct"] == 2
     assert found["re"]["strict"] == {"precision": None, "recall": 0.0, "f1": 0.0, "gold": 1, "pred": 0, "correct": 0}
+    assert {kind: count for kind, count in found["errors"]["ner"].items() if count} == {"correct": 1, "boundary": 1}
+    assert found["errors"]["re"]["missed"] == 1
+    # These predictions say nothing about how sure they are.
+    assert found["confidence"] == {}
 
 
 def test_score_prints_a_table_and_remarks_apart(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,8 @@ from fedmedlora.cli.output import (
 from fedmedlora.errors import ConfigError, CorpusError, nearest
 
 if TYPE_CHECKING:
-    from fedmedlora.corpus.document import Document
+    from fedmedlora.corpus.document import Document, Json
+    from fedmedlora.corpus.labels import LabelSet
     from fedmedlora.inference.extract import AnswerFormat
     from fedmedlora.scoring import Count, Scores
 
@@ -152,24 +153,48 @@ def score(
     """Score predicted notes against gold ones: strict and lenient, entities (ner) and relations (re).
 
     Only labels that a gold note was annotated for are scored. A type with no gold and no prediction is "not supported".
+    With --json also the classes of errors ("errors") and, where the predictions have confidences, how well these rank
+    and how well calibrated they are ("confidence").
     """
     from fedmedlora.corpus.formats import read_documents
     from fedmedlora.scoring import score_documents
 
     read_gold, read_predicted = read_documents(gold), read_documents(predicted)
-    scores = score_documents(read_gold.documents, read_predicted.documents, label_set(labels))
+    schema = label_set(labels)
+    scores = score_documents(read_gold.documents, read_predicted.documents, schema)
     for path, dropped in ((gold, read_gold.dropped), (predicted, read_predicted.dropped), (gold, scores.dropped)):
         for reason, count in sorted(dropped.items()):
             note(f"{path}: left out: {reason}: {count:,}")
     if scores.unanswered:
         note(f"{predicted}: {scores.unanswered:,} gold documents have no prediction and count as empty")
     if as_json:
-        print_json(scores.to_json())
+        print_json({**scores.to_json(), **_beside(read_gold.documents, read_predicted.documents, schema)})
         return
     print_table(
         ("", "strict P", "R", "F1", "lenient P", "R", "F1", "gold", "pred"),
         _rows(scores),
     )
+
+
+def _beside(gold: list[Document], predicted: list[Document], labels: LabelSet) -> dict[str, Json]:
+    """Classes of errors by task, and what confidences are worth; the latter only of tasks that have some."""
+    from fedmedlora.scoring import TASKS, Confidence, count_errors, rank_predictions
+    from fedmedlora.scoring.bootstrap import RESAMPLES
+
+    errors: dict[str, Json] = {}
+    sure: dict[str, Json] = {}
+    for task in TASKS:
+        counted = count_errors(gold, predicted, labels, task)
+        errors[task] = {str(kind): count for kind, count in counted.items()}
+        try:
+            ranking = rank_predictions(gold, predicted, labels, task)
+        except CorpusError as error:
+            # Scores do not need confidences, and what others keep under that name may be something else.
+            note(f"{task}: confidence left out: {error}")
+            continue
+        if ranking is not None and ranking.predictions:
+            sure[task] = Confidence.of(ranking, seed=0, resamples=RESAMPLES).to_json()
+    return {"errors": errors, "confidence": sure}
 
 
 def _rows(scores: Scores) -> list[tuple[str, ...]]:

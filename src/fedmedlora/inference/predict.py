@@ -2,7 +2,8 @@
 
 Documents are cut into sentence windows from their text alone, every window is asked, and spans come back in the
 document's own offsets. Gold annotations are never looked at, but for the heads that `predict_modifiers` is given. Where
-the answers know how sure they are, `meta["confidence"]` of a predicted document says so, by entity and relation id.
+the answers know how sure they are, `meta["confidence"]` of a predicted document says so, by entity and relation id,
+rounded to four decimals; of one entity found in two windows, the surer answer.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from fedmedlora.errors import InputError
 
@@ -53,7 +54,7 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return None
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not _is_number(value):
             raise _wrong(f"{self.where}, '{name}'", "a number")
         return float(value)
 
@@ -103,6 +104,26 @@ class Fields:
                     raise _wrong(f"{self.where}, '{name}'", "a list of pairs of whole numbers")
         return tuple(found)
 
+    def rows(self, name: str, width: int) -> tuple[tuple[float, ...], ...]:
+        """A list of lists of `width` numbers each; empty when absent. Raises InputError."""
+        found: list[tuple[float, ...]] = []
+        for value in self._list(name):
+            row = tuple(float(one) for one in value if _is_number(one)) if isinstance(value, list) else ()
+            if not isinstance(value, list) or not len(row) == len(value) == width:
+                raise _wrong(f"{self.where}, '{name}'", f"a list of lists of {width} numbers")
+            found.append(row)
+        return tuple(found)
+
+    def range_or_none(self, name: str) -> tuple[float, float] | None:
+        """Two numbers, low and high, or None. Raises InputError for anything else."""
+        match self.values.get(name):
+            case None:
+                return None
+            case [low, high] if _is_number(low) and _is_number(high):
+                return float(low), float(high)
+            case _:
+                raise _wrong(f"{self.where}, '{name}'", "two numbers")
+
     def scalars(self) -> dict[str, str]:
         """Every value as it is written: texts as they are, numbers and flags in words."""
         return {name: value if isinstance(value, str) else repr(value) for name, value in self.values.items()}
@@ -118,6 +139,10 @@ class Fields:
         if not isinstance(value, list):
             raise _wrong(f"{self.where}, '{name}'", "a list")
         return value
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wrong(where: str, expected: str) -> InputError:

@@ -26,7 +26,18 @@ from fedmedlora.report.records import (
     SiteRound,
     Weights,
 )
-from fedmedlora.scoring import MODES, TASKS, Count, Counts, Interval, Mode, TaskScores
+from fedmedlora.scoring import (
+    MODES,
+    TASKS,
+    Confidence,
+    Count,
+    Counts,
+    Interval,
+    Mode,
+    ReliabilityBin,
+    Step,
+    TaskScores,
+)
 
 _Record = TypeVar("_Record")
 
@@ -174,6 +185,7 @@ def _part(fields: Fields) -> Part:
 
 def _score(fields: Fields) -> Score:
     scores, intervals, decode = fields.table("scores"), fields.table("intervals"), fields.table("decode")
+    sure, errors = fields.table("confidence"), fields.table("errors")
     return Score(
         setting=fields.text("setting"),
         arm=fields.text("arm"),
@@ -184,6 +196,8 @@ def _score(fields: Fields) -> Score:
         tasks={task: _task_scores(scores.table(task)) for task in TASKS if scores.values.get(task) is not None},
         intervals=_cells(intervals, lambda task, mode: _interval(task.table(mode))),
         tallies=_cells(fields.table("tallies"), lambda task, mode: task.pairs(mode)),
+        confidence={task: _confidence(sure.table(task)) for task in TASKS if sure.values.get(task) is not None},
+        errors={task: errors.table(task).counts() for task in TASKS if errors.values.get(task) is not None},
         passes=decode.number_or_none("passes"),
         tokens=decode.number_or_none("tokens"),
         seconds=decode.number_or_none("seconds"),
@@ -200,6 +214,18 @@ def _cells(fields: Fields, read: Callable[[Fields, Mode], _Record]) -> dict[Cell
         for mode in MODES
         if mode in fields.table(task).values
     }
+
+
+def _confidence(fields: Fields) -> Confidence:
+    return Confidence(
+        auprc=fields.number_or_none("auprc"),
+        interval=fields.range_or_none("auprc_interval"),
+        ece=fields.number_or_none("ece"),
+        brier=fields.number_or_none("brier"),
+        bins=tuple(ReliabilityBin(int(size), mean, right) for size, mean, right in fields.rows("bins", 3)),
+        curve=tuple(Step(recall, precision) for recall, precision in fields.rows("curve", 2)),
+        scored=fields.whole("scored"),
+    )
 
 
 def _task_scores(fields: Fields) -> TaskScores:

@@ -8,8 +8,10 @@ from pathlib import Path
 from fedmedlora.errors import InputError
 from fedmedlora.record import write_atomic
 from fedmedlora.report.by_type import types_section
+from fedmedlora.report.confidence import confidence_section
 from fedmedlora.report.costs import costs_section
 from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
+from fedmedlora.report.error_counts import errors_section
 from fedmedlora.report.load import load_run
 from fedmedlora.report.numbers import whole
 from fedmedlora.report.paired import paired_tests, tests_section
@@ -69,6 +71,8 @@ _SECTIONS = (
     ("weights", "Weights of the average"),
     ("costs", "Costs"),
     ("types", "Scores by type"),
+    ("errors", "Errors by class"),
+    ("confidence", "Confidence"),
     ("data", "Data"),
     ("provenance", "Provenance"),
 )
@@ -104,6 +108,10 @@ def _run(run: Run, identity: str) -> list[Markup]:
         "weights": weights_section(run, f"{identity}-weights"),
         "costs": costs_section(run),
         "types": _by_setting(run, types_section),
+        "errors": _by_setting(run, errors_section),
+        "confidence": _by_setting(
+            run, lambda run, setting: confidence_section(run, setting, f"{identity}-confidence-{setting}")
+        ),
         "data": data_section(run),
         "provenance": provenance_section(run),
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fedmedlora.scoring import TASKS, Interval, Mode, Tally, Task, TaskScores
+from fedmedlora.scoring import TASKS, Confidence, Interval, Mode, Tally, Task, TaskScores
 
 Cell: TypeAlias = tuple[Task, Mode]
 
@@ -70,7 +70,9 @@ class Score:
     """One adapter (or the base alone) on one site's test documents.
 
     intervals: (task, mode) → 95 % interval of F1; empty when none was computed. tallies: (task, mode) → what each test
-    document adds to it, in one order for all arms; empty in records of earlier versions. passes, tokens, seconds: of
+    document adds to it, in one order for all arms; empty in records of earlier versions. confidence: task → what the
+    answers' confidences are worth; a task without any is absent. errors: task → class → annotations; absent in records
+    of earlier versions. passes, tokens, seconds: of
     decoding. dropped: reason → number of what prediction and scoring left out.
     """
 
@@ -83,6 +85,8 @@ class Score:
     tasks: Mapping[Task, TaskScores]
     intervals: Mapping[Cell, Interval]
     tallies: Mapping[Cell, tuple[Tally, ...]]
+    confidence: Mapping[Task, Confidence]
+    errors: Mapping[Task, Mapping[str, int]]
     passes: float | None
     tokens: float | None
     seconds: float | None

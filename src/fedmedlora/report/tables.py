@@ -16,6 +16,7 @@ from fedmedlora.report.paired import found_verdict, paired_tests
 from fedmedlora.report.progress import arm_label, arms_run, settings_of, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
+from fedmedlora.report.strict_columns import STRICT_COLUMNS, strict_values
 from fedmedlora.scoring import MODES, Task
 
 Row: TypeAlias = dict[str, str | int | float | None]
@@ -29,7 +30,8 @@ def write_tables(run_dirs: Sequence[Path], folder: Path) -> list[Path]:
     """Write `scores.csv`, `tests.csv`, `tables.json` and `tables.tex` into a folder; returns the files.
 
     scores.csv has a line for every model, seed, test site, task and rule; nothing in it is rounded, and what is not
-    defined is empty. The same run directories give the same bytes. Raises InputError as `load_run` does.
+    defined is empty, as are confidence and errors in the lines of the lenient rule. The same run directories give the
+    same bytes. Raises InputError as `load_run` does.
     """
     runs = [load_run(path) for path in run_dirs]
     scores = [row for run in runs for row in score_rows(run)]
@@ -78,6 +80,7 @@ def _score_row(run: Run, score: Score, task: Task, rule: str) -> Row:
         "f1": counted.f1,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
+        **dict(zip(STRICT_COLUMNS, strict_values(score, task, rule), strict=True)),
     }
 
 

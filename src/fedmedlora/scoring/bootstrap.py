@@ -77,7 +77,7 @@ def bootstrap_all(scores: Scores, *, seed: int, resamples: int = RESAMPLES) -> d
     cells = [(task, mode) for task in TASKS for mode in MODES]
     sums = _resampled_sums([_rows(documents, task, mode) for task, mode in cells], resamples, seed)
     return {
-        (task, mode): _interval(_f1(sums[index]), _micro(scores, task, mode).f1, len(documents))
+        (task, mode): percentile_interval(_f1(sums[index]), _micro(scores, task, mode).f1, len(documents))
         for index, (task, mode) in enumerate(cells)
     }
 
@@ -98,7 +98,7 @@ def paired_difference(
     sums = _resampled_sums(rows, resamples, seed)
     f1_a, f1_b = _micro(scores_a, task, mode).f1, _micro(scores_b, task, mode).f1
     point = None if f1_a is None or f1_b is None else f1_b - f1_a
-    return _interval(_f1(sums[1]) - _f1(sums[0]), point, len(documents_a))
+    return percentile_interval(_f1(sums[1]) - _f1(sums[0]), point, len(documents_a))
 
 
 def _sorted(scores: Scores) -> list[DocumentCounts]:
@@ -123,12 +123,12 @@ def _resampled_sums(rows: Sequence[list[Tally]], resamples: int, seed: int) -> F
     table = np.asarray(rows, dtype=np.float64).reshape(len(rows), len(rows[0]), 2)
     columns = np.ascontiguousarray(table.transpose(1, 0, 2)).reshape(table.shape[1], 2 * len(rows))
     # Sums of integers far below 2^53 are exact in float64, so neither blocks nor BLAS threads change a digit.
-    blocks = [weights @ columns for weights in _weights(columns.shape[0], resamples, seed)]
+    blocks = [weights @ columns for weights in document_draws(columns.shape[0], resamples, seed)]
     sums: Floats = np.concatenate(blocks).reshape(resamples, len(rows), 2)
     return sums.transpose(1, 0, 2)
 
 
-def _weights(documents: int, resamples: int, seed: int) -> Iterator[Floats]:
+def document_draws(documents: int, resamples: int, seed: int | Sequence[int]) -> Iterator[Floats]:
     """How often each document is drawn, in blocks of shape (resamples of the block, documents)."""
     import numpy as np
 
@@ -152,7 +152,8 @@ def _f1(sums: Floats) -> Floats:
     return values
 
 
-def _interval(values: Floats, point: float | None, documents: int) -> Interval:
+def percentile_interval(values: Floats, point: float | None, documents: int) -> Interval:
+    """The interval of a value from what it is in every resample; NaN is where it is not defined."""
     import numpy as np
 
     defined = values[~np.isnan(values)]

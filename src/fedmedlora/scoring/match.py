@@ -68,11 +68,20 @@ def maximum_matching(neighbours: Sequence[Sequence[int]]) -> int:
     `maximum_matching([[0, 1], [0]])` is 2: left 0 takes right 1, left 1 takes right 0.
     neighbours: for every left vertex, the right vertices that it may be paired with.
     """
+    return len(matched_pairs(neighbours))
+
+
+def matched_pairs(neighbours: Sequence[Sequence[int]]) -> dict[int, int]:
+    """A maximum matching itself, left → right: `matched_pairs([[0, 1], [0]])` is {0: 1, 1: 0}.
+
+    Left vertices come in order and take the first free neighbour of their list; one that finds none free moves others
+    on, if that makes room. A left vertex that has been paired stays paired.
+    """
     owner: dict[int, int] = {}
     partner: dict[int, int] = {}
     for left in range(len(neighbours)):
         _augment(left, neighbours, owner, partner)
-    return len(owner)
+    return partner
 
 
 def _augment(root: int, neighbours: Sequence[Sequence[int]], owner: dict[int, int], partner: dict[int, int]) -> None:

@@ -13,11 +13,14 @@ from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.formats import write_documents
 from fedmedlora.inference.api_answers import ApiAnswers
 from fedmedlora.inference.decode import Decoder
-from fedmedlora.inference.predict import predict_entities, predict_modifiers
+from fedmedlora.inference.predict import SureAnswers, predict_entities, predict_modifiers
 from fedmedlora.inference.tag import TagAnswers
 from fedmedlora.markup.encode import Encoder, Task
 from fedmedlora.scoring.bootstrap import document_bootstrap
+from fedmedlora.scoring.confidence import Confidence
 from fedmedlora.scoring.counts import MODES
+from fedmedlora.scoring.errors import ErrorClass, count_errors
+from fedmedlora.scoring.ranked import Ranking, rank_predictions
 from fedmedlora.scoring.score import Scores, score_documents
 
 OnAnswered = Callable[[int], None]
@@ -28,11 +31,14 @@ Answering: TypeAlias = Decoder | ApiAnswers | TagAnswers
 class Evaluation:
     """Scores of each task on one site's documents, what decoding cost, what could not be asked.
 
-    passes, tokens: of decoding. seconds: decoding and scoring. dropped: windows and heads that could
+    errors: how many annotations of each class. rankings: predictions by confidence, of the tasks where the answers know
+    how sure they are. passes, tokens: of decoding. seconds: decoding and scoring. dropped: windows and heads that could
     not be asked, and what the score left out, by reason.
     """
 
     scores: dict[Task, Scores]
+    errors: dict[Task, dict[ErrorClass, int]]
+    rankings: dict[Task, Ranking]
     documents: int
     passes: int
     tokens: int
@@ -71,6 +77,13 @@ class Evaluation:
             for task, scores in self.scores.items()
         }
 
+    def confidence(self, resamples: int, seed: int) -> dict[str, Json]:
+        """Ranking and calibration by task; a task whose answers know no confidence is left out."""
+        return {
+            task: Confidence.of(ranking, seed=seed, resamples=resamples).to_json()
+            for task, ranking in self.rankings.items()
+        }
+
 
 def evaluate(
     documents: Sequence[Document],
@@ -88,12 +101,19 @@ def evaluate(
     """
     started, passes, tokens = monotonic(), answers.passes, answers.tokens
     scores: dict[Task, Scores] = {}
+    errors: dict[Task, dict[ErrorClass, int]] = {}
+    rankings: dict[Task, Ranking] = {}
     dropped: dict[str, int] = {}
     before = Counter(answers.problems) if isinstance(answers, ApiAnswers | TagAnswers) else Counter()
     for task in tasks:
         predict = predict_entities if task == "ner" else predict_modifiers
         predicted = predict(documents, encoder, answers, on_answered)
         scores[task] = score_documents(documents, predicted.documents, encoder.labels)
+        errors[task] = count_errors(documents, predicted.documents, encoder.labels, task)
+        if isinstance(answers, SureAnswers):
+            ranking = rank_predictions(documents, predicted.documents, encoder.labels, task)
+            if ranking is not None:
+                rankings[task] = ranking
         dropped.update(predicted.dropped)
         dropped.update({f"{task}, not scored: {why}": count for why, count in scores[task].dropped.items()})
         if predictions is not None:
@@ -101,5 +121,12 @@ def evaluate(
     if isinstance(answers, ApiAnswers | TagAnswers):
         dropped.update({f"answers, {why}": count for why, count in sorted((answers.problems - before).items())})
     return Evaluation(
-        scores, len(documents), answers.passes - passes, answers.tokens - tokens, monotonic() - started, dropped
+        scores,
+        errors,
+        rankings,
+        len(documents),
+        answers.passes - passes,
+        answers.tokens - tokens,
+        monotonic() - started,
+        dropped,
     )

@@ -312,6 +312,8 @@ def _test(
         "scores": done.to_json(),
         "intervals": done.intervals(evaluation.bootstrap_resamples, cell.seed),
         "tallies": done.tallies(),
+        "confidence": done.confidence(evaluation.bootstrap_resamples, cell.seed),
+        "errors": done.errors,
         "decode": {"passes": done.passes, "tokens": done.tokens, "seconds": round(done.seconds, 3)},
         "dropped": done.dropped,
         "adapter_digest": digest,
