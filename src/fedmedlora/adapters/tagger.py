@@ -117,9 +117,9 @@ class Tagger:
 
     @property
     def _dropout(self) -> float:
-        config = self.encoder.model.config
-        chosen = getattr(config, "classifier_dropout", None)
-        return float(chosen if chosen is not None else getattr(config, "hidden_dropout_prob", 0.0))
+        names = ("classifier_dropout", "hidden_dropout_prob", "dropout")
+        found = (getattr(self.encoder.model.config, name, None) for name in names)
+        return float(next((value for value in found if value is not None), 0.0))
 
 
 class ReadableRow(Protocol):

@@ -17,7 +17,7 @@ from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError, CorpusError
 from fedmedlora.inference.tag import TagAnswers
-from fedmedlora.markup.encode import Encoder, Task
+from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.markup.iob import TagScheme, tag_schemes
 from fedmedlora.markup.prompts import BARE
 from fedmedlora.studies.cells import Cell, bert_settings
@@ -33,7 +33,7 @@ class BertExamples:
     """Every site's examples as tagged rows.
 
     questions: turns windows into questions; what is too long is cut, never left out. training, validation: by site, the
-    latter from dev parts alone. dropped: of training, by site, what could not be held.
+    latter from dev parts alone. dropped: by site, what could not be held.
     """
 
     questions: Encoder
@@ -46,10 +46,11 @@ class BertExamples:
     def describe(self) -> dict[str, Json]:
         """By site: examples of each task, tagged tokens, what was dropped."""
         found: dict[str, Json] = {}
-        for site, corpus in self.training.items():
-            examples: dict[str, Json] = dict(sorted(Counter(example.task for example in corpus.examples).items()))
-            dropped: dict[str, Json] = dict(self.dropped[site])
-            tokens = sum(len(example.tags) for example in corpus.examples)
+        for site, counts in self.dropped.items():
+            held = self.training[site].examples if site in self.training else ()
+            examples: dict[str, Json] = dict(sorted(Counter(example.task for example in held).items()))
+            dropped: dict[str, Json] = dict(counts)
+            tokens = sum(len(example.tags) for example in held)
             found[site] = {"examples": examples, "target_tokens": tokens, "dropped": dropped}
         return found
 
@@ -132,31 +133,49 @@ def encode_for_tagging(resident: Resident, encoder: EncoderBase, *, judged: bool
     # Rows are cut where they are made, so that no text is left out for its length.
     questions = Encoder(tokenizer, resident.labels, BARE, max_tokens=sys.maxsize)
     schemes = tag_schemes(resident.labels)
-    training, validation, dropped = {}, {}, {}
-    for name, site in resident.sites.items():
-        if name in config.members:
-            encoded = make_examples(
-                site.parts["train"],
-                questions,
-                config.tasks,
-                max_per_task=config.training.max_train_examples,
-                marked_share=MARKED_SHARE,
-                seed=f"cap/{name}",
+    examples: dict[str, Sequence[Example]] = {}
+    dropped: dict[str, Counter[str]] = {name: Counter() for name in resident.sites}
+    for name in config.members:
+        encoded = make_examples(
+            resident.sites[name].parts["train"],
+            questions,
+            config.tasks,
+            max_per_task=config.training.max_train_examples,
+            marked_share=MARKED_SHARE,
+            seed=f"cap/{name}",
+        )
+        examples[name] = encoded.examples
+        dropped[name].update({f"training: {why}": count for why, count in encoded.dropped.items()})
+    training = {name: prepare_tags(held, schemes, tokenizer.end_id, most) for name, held in examples.items()}
+    for name, corpus in training.items():
+        if not corpus.examples:
+            raise CorpusError(
+                f"site '{name}' has no training example for the encoder '{encoder.name}'. Check its labels and recipe."
             )
-            training[name] = prepare_tags(encoded.examples, schemes, tokenizer.end_id, most)
-            if not training[name].examples:
-                raise CorpusError(f"site '{name}' has no training example for the encoder. Check its labels.")
-            dropped[name] = dict(sorted((encoded.dropped + Counter(training[name].dropped)).items()))
-        if judged and site.parts["dev"]:
-            found = make_examples(
-                site.parts["dev"],
-                questions,
-                config.tasks,
-                max_per_task=config.plus.validation_examples,
-                seed=f"validation/{name}",
-            )
-            validation[name] = prepare_tags(found.examples, schemes, tokenizer.end_id, most)
-    return BertExamples(questions, schemes, most, training, validation, dropped)
+        dropped[name].update({f"training: {why}": count for why, count in corpus.dropped.items()})
+    validation = {}
+    for name, encoded in (_judging_examples(resident, questions) if judged else {}).items():
+        validation[name] = prepare_tags(encoded.examples, schemes, tokenizer.end_id, most)
+        both = encoded.dropped + Counter(validation[name].dropped)
+        dropped[name].update({f"validation: {why}": count for why, count in both.items()})
+    counted = {name: dict(sorted(counts.items())) for name, counts in dropped.items()}
+    return BertExamples(questions, schemes, most, training, validation, counted)
+
+
+def _judging_examples(resident: Resident, questions: Encoder) -> dict[str, Encoded]:
+    """As many dev examples of each task from every site that has them, so that no site's style decides alone."""
+    config = resident.config
+    return {
+        name: make_examples(
+            site.parts["dev"],
+            questions,
+            config.tasks,
+            max_per_task=config.plus.validation_examples,
+            seed=f"validation/{name}",
+        )
+        for name, site in resident.sites.items()
+        if site.parts["dev"]
+    }
 
 
 def study_encoder(config: StudyConfig) -> EncoderBase:
