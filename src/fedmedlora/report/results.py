@@ -80,9 +80,8 @@ def matrix_table(run: Run, setting: str, task: Task, arm: str = "single-site") -
     )
     rows = [Row(site, "", [one for one in scores if one.trained_on == site], why, own=site) for site in trained]
     caption = (
-        f"{TASK_NAMES[task]}, {arm_label(arm)}: each site's model (rows) on every site's test notes (columns), "
-        f"{setting}. "
-        f"“own site” marks the site that the model was trained on. {_reading(run)}"
+        f"{TASK_NAMES[task]}: each single site's model (rows) on every site's test notes (columns), "
+        f"{arm_label(arm)}, {setting}. “own site” marks the site that the model was trained on. {_reading(run)}"
     )
     return score_table(run, setting, caption, "Trained on", rows, task)
 
