@@ -322,6 +322,18 @@ class EvaluationConfig(_Checked):
     dev_documents: _Count | None = Field(default=None, description="dev documents per site; none: all")
 
 
+class ReportConfig(_Checked):
+    """What the report may show beside numbers."""
+
+    include_text: _Switch = Field(
+        default=False,
+        description="quote test notes in report.html, with what was marked in them; never credentialed ones",
+    )
+    documents_per_site: _Count = Field(
+        default=4, description="notes that are quoted, drawn with a fixed seed; only with include_text"
+    )
+
+
 class StudyConfig(_Checked):
     """A whole study: every arm, on every site, in every setting, for every seed."""
 
@@ -352,6 +364,7 @@ class StudyConfig(_Checked):
     bert: BertConfig = BertConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    report: ReportConfig = ReportConfig()
     threads: _Count | None = Field(default=None, description="processor threads; none: all")
 
     @model_validator(mode="after")

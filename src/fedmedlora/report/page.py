@@ -1,4 +1,7 @@
-"""The report as one file: sections in their order, a table of contents, no script, nothing from elsewhere."""
+"""The report as one file: sections in their order, a table of contents, nothing from elsewhere.
+
+There is a script only where a study allows notes to be quoted, and the page's policy names it by its digest.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from fedmedlora.report.costs import costs_section
 from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
 from fedmedlora.report.error_counts import errors_section
 from fedmedlora.report.load import load_run
+from fedmedlora.report.notes import Notes, load_notes
 from fedmedlora.report.numbers import whole
 from fedmedlora.report.paired import paired_tests, tests_section
 from fedmedlora.report.progress import progress, seeds_of, settings_of
@@ -22,9 +26,12 @@ from fedmedlora.report.results import results_section
 from fedmedlora.report.rounds import rounds_section, weights_section
 from fedmedlora.report.style import CSS
 from fedmedlora.report.summary import summary_section
+from fedmedlora.report.viewer import notes_section, text_notice
+from fedmedlora.report.viewer_script import SCRIPT, script_source
+from fedmedlora.report.viewer_style import VIEWER_CSS
 
 # The browser itself then refuses to load anything, should a text ever pass for markup.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
@@ -41,25 +48,37 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
         if places[place] in places[:place]:
             raise InputError(f"run directory '{folder}' is given twice: once is enough.")
     target = out / "report.html" if out.is_dir() else out
-    write_atomic(target, render_report([load_run(folder) for folder in run_dirs]))
+    runs = [load_run(folder) for folder in run_dirs]
+    write_atomic(target, render_report(runs, [load_notes(*pair) for pair in zip(run_dirs, runs, strict=True)]))
     return target
 
 
-def render_report(runs: Sequence[Run]) -> str:
-    """The whole page. It is well-formed XML too."""
+def render_report(runs: Sequence[Run], notes: Sequence[Notes | None]) -> str:
+    """The whole page. It is well-formed XML too. notes: what may be quoted of each run."""
+    quoted = [one for one in notes if one is not None]
     title = runs[0].info.name if len(runs) == 1 else f"{len(runs)} runs"
     body = element(
         "body",
         element("h1", f"fedmedlora report: {title}"),
+        *([text_notice(quoted)] if quoted else []),
         *([_overview(runs)] if len(runs) > 1 else []),
-        element("nav", _contents(runs), aria_label="Contents"),
-        element("main", *(part for place, run in enumerate(runs, start=1) for part in _run(run, f"run{place}"))),
+        element("nav", _contents(runs, notes), aria_label="Contents"),
+        element(
+            "main", *(part for place, run in enumerate(runs) for part in _run(run, f"run{place + 1}", notes[place]))
+        ),
+        *([element("script", Markup(SCRIPT))] if quoted else []),
     )
+    policy = f"{_POLICY}; script-src {script_source()}" if quoted else _POLICY
     start = Markup(
         '<meta charset="utf-8" /><meta name="viewport" content="width=device-width, initial-scale=1" />'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}" />'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
     )
-    top = element("head", start, element("title", f"fedmedlora report: {title}"), element("style", Markup(CSS)))
+    top = element(
+        "head",
+        start,
+        element("title", f"fedmedlora report: {title}"),
+        element("style", Markup(CSS + VIEWER_CSS if quoted else CSS)),
+    )
     return f"<!DOCTYPE html>\n{element('html', top, body, lang='en-GB')}\n"
 
 
@@ -73,15 +92,21 @@ _SECTIONS = (
     ("types", "Scores by type"),
     ("errors", "Errors by class"),
     ("confidence", "Confidence"),
+    ("notes", "Notes"),
     ("data", "Data"),
     ("provenance", "Provenance"),
 )
 
 
-def _contents(runs: Sequence[Run]) -> Markup:
+def _sections(notes: Notes | None) -> list[tuple[str, str]]:
+    return [section for section in _SECTIONS if notes is not None or section[0] != "notes"]
+
+
+def _contents(runs: Sequence[Run], notes: Sequence[Notes | None]) -> Markup:
     items: list[Markup] = []
     for place, run in enumerate(runs, start=1):
-        inner = [element("li", element("a", title, href=f"#run{place}-{name}")) for name, title in _SECTIONS]
+        sections = _sections(notes[place - 1])
+        inner = [element("li", element("a", title, href=f"#run{place}-{name}")) for name, title in sections]
         items.append(element("li", element("a", run.info.name, href=f"#run{place}"), element("ul", *inner)))
     return element("ul", *items)
 
@@ -98,7 +123,7 @@ def _overview(runs: Sequence[Run]) -> Markup:
     return table("The runs on this page.", [[head(name) for name in heads]], rows)
 
 
-def _run(run: Run, identity: str) -> list[Markup]:
+def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
     tests = {setting: paired_tests(run, setting) for setting in settings_of(run)}
     contents = {
         "summary": _by_setting(run, lambda run, setting: summary_section(run, setting, tests[setting])),
@@ -112,11 +137,12 @@ def _run(run: Run, identity: str) -> list[Markup]:
         "confidence": _by_setting(
             run, lambda run, setting: confidence_section(run, setting, f"{identity}-confidence-{setting}")
         ),
+        "notes": [] if notes is None else notes_section(notes, f"{identity}-notes"),
         "data": data_section(run),
         "provenance": provenance_section(run),
     }
     parts = [element("h2", run.info.name, id=identity), *header_section(run)]
-    for name, title in _SECTIONS:
+    for name, title in _sections(notes):
         parts.append(element("section", element("h3", title, id=f"{identity}-{name}"), *contents[name]))
     return parts
 

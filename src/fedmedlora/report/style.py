@@ -32,6 +32,8 @@ a { color: var(--link); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.2rem; }
 dt { font-weight: 600; }
 dd { margin: 0; overflow-wrap: anywhere; }
+nav ul { list-style: none; padding: 0; }
+nav ul ul { display: flex; flex-wrap: wrap; gap: 0.1rem 1.2rem; margin: 0.2rem 0 0.8rem; }
 .notice { background: var(--notice); border-left: 6px solid var(--ink); padding: 0.4rem 1rem; }
 .scroll { overflow-x: auto; margin: 0.8rem 0 1.6rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }

@@ -32,6 +32,7 @@ from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_wire, federated_rule, study_cells
 from fedmedlora.studies.evaluate import Answering, evaluate
+from fedmedlora.studies.examples import keep_examples
 from fedmedlora.studies.families import Families
 from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, describe_run, load_resident
@@ -89,6 +90,7 @@ def run_study(
     write_atomic(out / STUDY_FILE, study_toml(config, out))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     _describe(out, {**describe_run(resident, command, started), **families.describe()}, watcher)
+    keep_examples(resident, out)
     run = StudyRun(resident, families, out, watcher)
     failed = []
     for number, cell in enumerate(cells, start=1):
@@ -127,9 +129,9 @@ def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
 
 
 def _deciding(study: dict[str, Any]) -> dict[str, Any]:
-    """What decides a study's results: everything but how patiently, how fast and at what price a server is asked."""
+    """What decides a study's results: not how a server is asked, how fast and at what price, and not the report."""
     asked = {key: value for key, value in study.get("api", {}).items() if key not in _OF_NO_CONSEQUENCE}
-    return {**study, "api": asked}
+    return {**study, "api": asked, "report": {}}
 
 
 def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
