@@ -37,12 +37,12 @@ from tiny import quietly_load_peft
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
 SCORE_FIELDS = {
-    "kind", "setting", "arm", "seed", "trained_on", "test_site", "documents", "scores", "intervals", "tallies",
-    "decode", "dropped", "adapter_digest", "confidence", "errors",
+    "kind", "setting", "variant", "arm", "seed", "trained_on", "test_site", "documents", "scores", "intervals",
+    "tallies", "decode", "dropped", "adapter_digest", "confidence", "errors",
 }  # fmt: skip
 ARM_FIELDS = {
-    "kind", "setting", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens", "steps", "rounds",
-    "bytes_sent", "bytes_received", "full_model_bytes", "adapter_digest",
+    "kind", "setting", "variant", "arm", "seed", "trained_on", "seconds", "validation_seconds", "target_tokens",
+    "steps", "rounds", "bytes_sent", "bytes_received", "full_model_bytes", "adapter_digest",
 }  # fmt: skip
 
 

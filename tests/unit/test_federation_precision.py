@@ -27,8 +27,8 @@ from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate
 from numpy_sites import BASE, SPEC, A, B, NumpySite, initial_state
 
 LOSSY: tuple[Lossy, ...] = ("bfloat16", "int8")
-PLAN = RoundPlan(3, 5, 7, {"lr": 0.1})
 FEDERATION = "0123456789abcdef" * 4
+PLAN = RoundPlan(3, 5, 7, {"lr": 0.1}, FEDERATION)
 # float32 but no bfloat16: half-way and a little more from 1 to the next.
 ODD = 1 + 2**-8 + 2**-12
 
@@ -57,9 +57,9 @@ def read(content: RecordDict, precision: Precision) -> AdapterState:
 
 @pytest.mark.parametrize("precision", LOSSY)
 def test_the_global_adapter_goes_out_as_bfloat16(precision: Lossy) -> None:
-    content = travelled(wire.pack_round(wire.RoundRequest(odd_state(), PLAN, precision, FEDERATION)))
+    content = travelled(wire.pack_round(wire.RoundRequest(odd_state(), PLAN, precision)))
     found = wire.unpack_round(content)
-    assert (found.plan, found.wire, found.federation) == (PLAN, precision, FEDERATION)
+    assert (found.plan, found.wire) == (PLAN, precision)
     assert found.state.arrays[A].tolist() == [[1 + 2**-7] * 3] * 2
     assert content.array_records["adapter"][A].dtype == "bfloat16"
 
@@ -123,7 +123,7 @@ def test_another_precision_than_agreed_is_refused(sent: Lossy, agreed: Precision
 
 
 def test_a_request_that_a_site_cannot_read() -> None:
-    content = wire.pack_round(wire.RoundRequest(odd_state(), PLAN, "int8", FEDERATION))
+    content = wire.pack_round(wire.RoundRequest(odd_state(), PLAN, "int8"))
     record = content.array_records["adapter"]
     content["adapter"] = ArrayRecord({A: record[A], B: Array("bfloat16", (3, 2), record[B].stype, b"\0")})
     with pytest.raises(MessageError, match="array 2 of 2: its payload has 1 bytes, expected more than 6"):

@@ -15,6 +15,7 @@ from fedmedlora.adapters.state import AdapterSpec, AdapterState
 from fedmedlora.aggregation.rules import find_rule
 from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import ConfigError, EnvironmentProblem, FedMedLoRAError, TrainingError
+from fedmedlora.federation.checkpoint import federation_in
 from fedmedlora.federation.codec import PRECISIONS
 from fedmedlora.federation.coordinator import read_result, run_federation
 from fedmedlora.federation.grid import InProcessGrid, in_process_grid
@@ -412,7 +413,8 @@ def test_sites_get_the_plan_as_it_was_written(tmp_path: Path) -> None:
 
     settings = {"lr": 0.1, "epochs": 2, "objective": "choice", "bf16": False, "limit": None}
     run(tmp_path, Listener("a", 1, 1.0), rounds=2, seed=2**62, settings=settings)
-    assert seen == [RoundPlan(0, 2, 2**62, settings), RoundPlan(1, 2, 2**62, settings)]
+    federation = federation_in(tmp_path)
+    assert seen == [RoundPlan(number, 2, 2**62, settings, federation) for number in range(2)]
 
 
 @pytest.mark.parametrize(

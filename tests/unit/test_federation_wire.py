@@ -21,8 +21,8 @@ from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate
 from numpy_sites import SPEC, A, B, initial_state
 
 UPDATE = SiteUpdate("a", 3, initial_state(), 40, 12, 4, 0.5, 1.25)
-PLAN = RoundPlan(3, 5, 7, {"lr": 0.1})
 FEDERATION = "0123456789abcdef" * 4
+PLAN = RoundPlan(3, 5, 7, {"lr": 0.1}, FEDERATION)
 
 
 def travelled(content: RecordDict) -> RecordDict:
@@ -31,7 +31,7 @@ def travelled(content: RecordDict) -> RecordDict:
 
 
 def asked(state: AdapterState, plan: RoundPlan = PLAN) -> RecordDict:
-    return wire.pack_round(wire.RoundRequest(state, plan, "float32", FEDERATION))
+    return wire.pack_round(wire.RoundRequest(state, plan, "float32"))
 
 
 def unpack_update(content: RecordDict) -> SiteUpdate:
@@ -78,9 +78,9 @@ settings = st.dictionaries(st.text(max_size=8), scalars | st.text(max_size=20), 
 def test_a_round_arrives_as_it_was_sent(
     found: dict[str, np.ndarray], spec: AdapterSpec, round: int, seed: int, options: dict[str, object]
 ) -> None:
-    state, plan = AdapterState(found, spec), RoundPlan(round, 10, seed, options)  # type: ignore[arg-type]
+    state, plan = AdapterState(found, spec), RoundPlan(round, 10, seed, options, FEDERATION)  # type: ignore[arg-type]
     arrived = wire.unpack_round(travelled(asked(state, plan)))
-    assert arrived == (state, plan, "float32", FEDERATION)
+    assert arrived == (state, plan, "float32")
     assert {key: type(value) for key, value in arrived.plan.settings.items()} == {
         key: type(value) for key, value in options.items()
     }

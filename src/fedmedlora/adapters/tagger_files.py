@@ -71,6 +71,23 @@ def load_tagger(folder: Path, encoder: str | None = None) -> tuple[Tagger, int]:
     return tagger, max_tokens
 
 
+def load_tagger_state(folder: Path) -> AdapterState:
+    """The state alone of a folder that `save_tagger` wrote. Raises AdapterError when it is incomplete or damaged."""
+    if (folder / CONFIG_FILE).exists():
+        return load_state(folder, expected_base_digest=None)
+    try:
+        note = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        spec, digest = AdapterSpec.from_json(note["spec"]), note["digest"]
+        arrays = {**read_tensors((folder / MODEL_FILE).read_bytes())}
+        arrays |= read_tensors((folder / HEADS_FILE).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise AdapterError(f"{folder}: incomplete or damaged ({type(error).__name__}). Save it again.") from error
+    state = AdapterState(arrays, spec)
+    if state.digest != digest:
+        raise AdapterError(f"{folder}: its weights do not match {SPEC_FILE}; they were changed or damaged.")
+    return state
+
+
 def _save_whole(tagger: Tagger, state: AdapterState, folder: Path) -> None:
     tagger.write(state)
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,20 +100,8 @@ def _save_whole(tagger: Tagger, state: AdapterState, folder: Path) -> None:
 
 
 def _load_whole(folder: Path, tags: Mapping[str, tuple[str, ...]]) -> Tagger:
-    tagger = make_tagger(load_encoder(str(folder)), tags, lora=None)
-    try:
-        note = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
-        spec, digest = AdapterSpec.from_json(note["spec"]), note["digest"]
-        arrays = {**read_tensors((folder / MODEL_FILE).read_bytes())}
-        arrays |= read_tensors((folder / HEADS_FILE).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise AdapterError(
-            f"{folder}: incomplete or damaged ({type(error).__name__}). Save the model again."
-        ) from error
+    state = load_tagger_state(folder)
     # The weights are those that were trained, so what they were trained from is known by its digest alone.
-    tagger = replace(tagger, spec=spec)
-    state = AdapterState(arrays, spec)
-    if state.digest != digest:
-        raise AdapterError(f"{folder}: its weights do not match {SPEC_FILE}; they were changed or damaged.")
+    tagger = replace(make_tagger(load_encoder(str(folder)), tags, lora=None), spec=state.spec)
     tagger.write(state)
     return tagger

@@ -9,13 +9,10 @@ from fedmedlora.config.models import (
     BertConfig,
     EvaluationConfig,
     FederationConfig,
-    FileSplit,
     Objective,
     OptimizerState,
-    PartFiles,
     PlusConfig,
     ProxConfig,
-    SeededSplit,
     SettingName,
     SiteConfig,
     StudyConfig,
@@ -24,6 +21,7 @@ from fedmedlora.config.models import (
     TrainingConfig,
     WirePrecision,
 )
+from fedmedlora.config.splits import FileSplit, PartFiles, SeededSplit
 from fedmedlora.config.study_file import load_study, study_table, study_toml
 
 __all__ = [

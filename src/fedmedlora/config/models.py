@@ -8,13 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from fedmedlora.config.arms import BERT
+from fedmedlora.config.fields import Checked as _Checked
+from fedmedlora.config.fields import Count as _Count
+from fedmedlora.config.fields import CountOrZero as _CountOrZero
+from fedmedlora.config.fields import Fraction as _Fraction
+from fedmedlora.config.fields import Name as _Name
+from fedmedlora.config.fields import NotNegative as _NotNegative
+from fedmedlora.config.fields import Positive as _Positive
+from fedmedlora.config.fields import Seed as _Seed
+from fedmedlora.config.fields import Switch as _Switch
+from fedmedlora.config.fields import TaskName as TaskName
+from fedmedlora.config.settings import (
+    BASE,
+    CaseConfig,
+    LowResourceConfig,
+    ScalingConfig,
+    UnevenConfig,
+    derived_cases,
+)
+from fedmedlora.config.splits import Split
 
-TaskName: TypeAlias = Literal["ner", "re"]
 ArmName: TypeAlias = Literal[
     "zero-shot",
     "single-site",
@@ -33,7 +51,7 @@ ArmName: TypeAlias = Literal[
     "bert-lora-fedmedlora",
     "bert-lora-fedmedlora-plus",
 ]
-SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out"]
+SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out", "low-resource", "uneven", "scaling"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
 OptimizerState: TypeAlias = Literal["reset", "keep"]
 WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
@@ -41,60 +59,6 @@ ServerOptimizerName: TypeAlias = Literal["average", "momentum", "adam"]
 
 BUNDLED = "bundled"
 MINILM = "minilm"
-
-_Count = Annotated[int, Field(strict=True, ge=1)]
-_CountOrZero = Annotated[int, Field(strict=True, ge=0)]
-_Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
-_Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-_Fraction = Annotated[float, Field(strict=True, ge=0, lt=1)]
-_Switch = Annotated[bool, Field(strict=True)]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
-
-
-class _Checked(BaseModel):
-    """Unknown keys are refused and values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileSplit(_Checked):
-    """Documents of train, dev and test listed by id in a JSON file: `"splits.json:chia"`, or a table."""
-
-    path: Path = Field(description="the JSON file; looked for beside the study file, then under corpora_root")
-    key: str = Field(min_length=1, description="the object inside it that holds the lists train, dev and test")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        path, colon, key = value.rpartition(":")
-        if not (path and colon and key):
-            raise ValueError('expected "FILE:KEY", for instance "splits.json:chia"')
-        return {"path": path, "key": key}
-
-
-class PartFiles(_Checked):
-    """One file per part, for a corpus that is published with its own split."""
-
-    train: Path = Field(description="file of the training part, relative to the site's path")
-    dev: Path = Field(description="file of the development part, relative to the site's path")
-    test: Path = Field(description="file of the test part, relative to the site's path")
-
-
-class SeededSplit(_Checked):
-    """A random split by patient (by document where no patient is given); what is left over is the training part."""
-
-    dev: _Fraction = Field(default=0.1, description="share of patients, 0 to 1")
-    test: _Fraction = Field(default=0.2, description="share of patients, 0 to 1")
-    seed: _Seed = Field(default=0, description="seed of the shuffle")
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> Self:
-        if self.dev + self.test >= 1:
-            raise ValueError(f"dev and test take {self.dev + self.test:g} of the patients: leave some for training")
-        return self
 
 
 class SyntheticNotes(_Checked):
@@ -105,25 +69,6 @@ class SyntheticNotes(_Checked):
     dev: _CountOrZero = Field(description="notes")
     test: _Count = Field(description="notes, with held-out vocabulary and sentence frames")
     seed: _Seed = Field(default=0, description="seed of the generator")
-
-
-def _split_kind(value: object) -> str:
-    if isinstance(value, str | FileSplit):
-        return "file"
-    if isinstance(value, PartFiles):
-        return "files"
-    if isinstance(value, dict) and {"path", "key"} & value.keys():
-        return "file"
-    if isinstance(value, dict) and ("train" in value or any(isinstance(part, str) for part in value.values())):
-        return "files"
-    return "seeded"
-
-
-SPLIT_KINDS = ("file", "files", "seeded")
-Split: TypeAlias = Annotated[
-    Annotated[FileSplit, Tag("file")] | Annotated[PartFiles, Tag("files")] | Annotated[SeededSplit, Tag("seeded")],
-    Discriminator(_split_kind),
-]
 
 
 class SiteConfig(_Checked):
@@ -143,6 +88,9 @@ class SiteConfig(_Checked):
     external: _Switch = Field(
         default=False, description="tested on and nothing else; without a split, all its notes are test notes"
     )
+    new: _Switch = Field(
+        default=False, description="trained on in the setting low-resource alone, k notes of its training part"
+    )
     credentialed: _Switch = Field(
         default=False, description="its notes are under a data-use agreement: the arm api does not send them"
     )
@@ -159,6 +107,10 @@ class SiteConfig(_Checked):
                 raise ValueError(f"'synthetic' notes have no {', '.join(given)}: remove one or the other")
         if self.labels is not None and not self.labels:
             raise ValueError("'labels' is empty: name the labels annotated at this site, or leave it out for all")
+        if self.new and self.external:
+            raise ValueError(
+                "a site is 'new' (its notes are trained on, few at a time) or 'external' (never), not both"
+            )
         return self
 
 
@@ -353,7 +305,8 @@ class StudyConfig(_Checked):
     settings: tuple[SettingName, ...] = Field(
         default=("in-domain", "external"),
         min_length=1,
-        description="where arms are tested; 'leave-one-out' trains each arm anew without each site in turn",
+        description="where arms are tested; the last four train anew: without each site in turn, on a few notes of a "
+        "new site, with uneven annotation, over more or fewer sites",
     )
     rounds: _Count = Field(default=3, description="federated rounds")
     seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1, description="one whole repetition each")
@@ -364,6 +317,9 @@ class StudyConfig(_Checked):
     bert: BertConfig = BertConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    low_resource: LowResourceConfig = LowResourceConfig()
+    uneven: UnevenConfig = UnevenConfig()
+    scaling: ScalingConfig = ScalingConfig()
     report: ReportConfig = ReportConfig()
     threads: _Count | None = Field(default=None, description="processor threads; none: all")
 
@@ -397,16 +353,48 @@ class StudyConfig(_Checked):
 
     @model_validator(mode="after")
     def _someone_trains(self) -> Self:
-        if all(site.external for site in self.sites):
-            raise ValueError("every site is external: nobody is left to train. Set external = false for one")
+        if not self.members:
+            raise ValueError("every site is external or new: nobody is left to train. Set it to false for one")
         if "leave-one-out" in self.settings and len(self.members) < 2:
             raise ValueError("'leave-one-out' needs two sites that train: one is left out and another must be there")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> Self:
+        if "low-resource" in self.settings and not self.new_sites:
+            raise ValueError("'low-resource' needs a new site: set new = true for one that nobody trains on otherwise")
+        named = {"low_resource.starts": self.low_resource.starts, "scaling.arms": self.scaling.arms}
+        for key, arms in named.items():
+            unknown = [
+                arm for arm in arms or () if arm not in self.arms and (key, arm) != ("low_resource.starts", BASE)
+            ]
+            if unknown:
+                raise ValueError(f"{key} names '{unknown[0]}', which is not among the study's arms: add it to 'arms'")
+        for case in self.uneven.cases:
+            for change in case.sites:
+                if change.name not in self.members:
+                    raise ValueError(
+                        f"uneven case '{case.name}' changes '{change.name}', which is no site that trains: expected "
+                        f"one of {', '.join(self.members)}"
+                    )
+                if not set(change.tasks or self.tasks) & set(self.tasks):
+                    raise ValueError(f"uneven case '{case.name}' leaves '{change.name}' no task of this study")
         return self
 
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the sites that train."""
-        return tuple(site.name for site in self.sites if not site.external)
+        return tuple(site.name for site in self.sites if not (site.external or site.new))
+
+    @property
+    def new_sites(self) -> tuple[str, ...]:
+        """Names of the sites of which few notes are trained on, in the setting low-resource."""
+        return tuple(site.name for site in self.sites if site.new)
+
+    @property
+    def uneven_cases(self) -> tuple[CaseConfig, ...]:
+        """The cases of the setting uneven: those named, else those derived."""
+        return self.uneven.cases or derived_cases(self.members, self.tasks)
 
     def site(self, name: str) -> SiteConfig:
         """The site of that name. Raises KeyError."""

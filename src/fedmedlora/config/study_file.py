@@ -31,20 +31,20 @@ from pydantic_core import ErrorDetails
 from fedmedlora.config.models import (
     BUNDLED,
     MINILM,
-    SPLIT_KINDS,
+    ApiConfig,
     BertConfig,
     EvaluationConfig,
     FederationConfig,
-    FileSplit,
-    PartFiles,
     PlusConfig,
+    ProxConfig,
     ReportConfig,
-    SeededSplit,
     SiteConfig,
     StudyConfig,
     SyntheticNotes,
     TrainingConfig,
 )
+from fedmedlora.config.settings import CaseConfig, ChangeConfig, LowResourceConfig, ScalingConfig, UnevenConfig
+from fedmedlora.config.splits import SPLIT_KINDS, FileSplit, PartFiles, SeededSplit
 from fedmedlora.errors import ConfigError, nearest
 
 CORPORA_VARIABLE = "FEDMEDLORA_CORPORA"
@@ -60,8 +60,15 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("training",): TrainingConfig,
     ("plus",): PlusConfig,
     ("bert",): BertConfig,
+    ("fedprox",): ProxConfig,
+    ("api",): ApiConfig,
     ("federation",): FederationConfig,
     ("evaluation",): EvaluationConfig,
+    ("low_resource",): LowResourceConfig,
+    ("uneven",): UnevenConfig,
+    ("uneven", "cases"): CaseConfig,
+    ("uneven", "cases", "sites"): ChangeConfig,
+    ("scaling",): ScalingConfig,
     ("report",): ReportConfig,
     ("sites",): SiteConfig,
     ("sites", "synthetic"): SyntheticNotes,

@@ -271,6 +271,11 @@ def _windows(document: Document, spans: Sequence[Span]) -> WindowResult:
     return WindowResult(windows, +dropped)
 
 
+def document_of(window: Document) -> str:
+    """The id of the document that a window was cut from."""
+    return window.id.rpartition("[")[0]
+
+
 def _trimmed_entity(text: str, entity: Entity) -> Entity | None:
     spans = tuple(trimmed for span in entity.spans if (trimmed := _trim(text, span)) is not None)
     if not spans:

@@ -18,7 +18,7 @@ from fedmedlora.adapters.state import AdapterState, from_bytes, to_bytes
 from fedmedlora.errors import AdapterError, ConfigError
 from fedmedlora.federation.history import RoundRecord
 from fedmedlora.federation.plan import FederationPlan, read_fields
-from fedmedlora.record import write_atomic
+from fedmedlora.record import digest_json, write_atomic
 from fedmedlora.training.contract import SiteRegistration
 
 FILE = "checkpoint.json"
@@ -123,6 +123,17 @@ def check_same_federation(folder: Path, plan: FederationPlan, found: Mapping[str
             f"{folder}: this federation began with other settings: {'; '.join(changes)}. "
             "Go back to them to resume, or start anew in another folder."
         )
+
+
+def federation_digest(plan: Mapping[str, object], initial_digest: str) -> str:
+    """SHA-256 of what decides a federation's result, by the identity of its plan: names what sites keep for it."""
+    return digest_json([plan, initial_digest])
+
+
+def federation_in(folder: Path) -> str:
+    """The digest of the federation whose checkpoint is in `folder`. Raises ConfigError when there is none."""
+    checkpoint, plan = read_checkpoint(folder)
+    return federation_digest(plan, checkpoint.initial_digest)
 
 
 def _memory_file(folder: Path, rounds_done: int) -> Path:

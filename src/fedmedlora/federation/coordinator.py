@@ -27,6 +27,7 @@ from fedmedlora.federation import wire
 from fedmedlora.federation.checkpoint import (
     Checkpoint,
     check_same_federation,
+    federation_digest,
     has_checkpoint,
     read_checkpoint,
     write_checkpoint,
@@ -36,7 +37,6 @@ from fedmedlora.federation.enrolment import Enrolment, check_same_sites, enrol_s
 from fedmedlora.federation.exchange import Reply, exchange
 from fedmedlora.federation.history import FederationResult, Outcome, RoundRecord, SiteRound
 from fedmedlora.federation.plan import FederationPlan
-from fedmedlora.record import digest_json
 from fedmedlora.training.contract import RoundPlan, SiteRegistration, SiteUpdate, Validator
 
 _log = logging.getLogger(__name__)
@@ -143,7 +143,8 @@ def _advance(
 ) -> Checkpoint:
     """Run the next round; the checkpoint after it. In `folder` updates wait for their turn, so that memory does not."""
     began = time.monotonic()
-    task = RoundPlan(checkpoint.next_round, plan.rounds, plan.seed, plan.settings)
+    federation = federation_digest(plan.identity(), checkpoint.initial_digest)
+    task = RoundPlan(checkpoint.next_round, plan.rounds, plan.seed, plan.settings, federation)
     outgoing = checkpoint.state.select(plan.rule.travels)
     tokens = {registration.site: registration.target_tokens for registration in checkpoint.registrations}
     judge = None if validator is None else _Judge(validator)
@@ -154,8 +155,7 @@ def _advance(
         reason = enrolment.left_out.get(site, "it is not connected")
         aggregation.leave_out(site, reason)
         answers[site] = _Answer("absent", reason, 0, 0)
-    federation = digest_json([plan.identity(), checkpoint.initial_digest])
-    content = wire.pack_round(wire.RoundRequest(outgoing, task, plan.wire, federation))
+    content = wire.pack_round(wire.RoundRequest(outgoing, task, plan.wire))
     replies = exchange(grid, list(enrolment.nodes), content, wire.ROUND, f"{task.round + 1}", plan.timeouts.round_s)
     for reply in replies:
         site = enrolment.nodes[reply.node_id].site

@@ -72,7 +72,7 @@ def _encode_change(trained: AdapterState, asked: wire.RoundRequest, trainer: Sit
             f"site '{trainer.site}' has no folder, where 8-bit updates keep what a round could not send. Give the site "
             'one, or let the federation use wire = "bfloat16".'
         )
-    losses = Losses(trainer.memory, trainer.site, asked.federation)
+    losses = Losses(trainer.memory, trainer.site, asked.plan.federation)
     return encode_with_feedback(change, asked.plan.round, losses)
 
 

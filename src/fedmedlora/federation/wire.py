@@ -66,14 +66,12 @@ class SiteFailure(NamedTuple):
 class RoundRequest(NamedTuple):
     """What a site is asked for: to train `state` by `plan`.
 
-    wire: the precision in which the site is to answer. federation: SHA-256 of what decides the federation's result, in
-    hexadecimal digits, by which the site tells what it keeps for this one from what it kept for another.
+    wire: the precision in which the site is to answer.
     """
 
     state: AdapterState
     plan: RoundPlan
     wire: Precision
-    federation: str
 
 
 def pack_request() -> RecordDict:
@@ -131,7 +129,7 @@ def pack_round(request: RoundRequest) -> RecordDict:
             # JSON, because records have no null and would lose it.
             "settings": json.dumps(dict(plan.settings), sort_keys=True, allow_nan=False),
             "wire": request.wire,
-            "federation": request.federation,
+            "federation": plan.federation,
         }
     )
     outgoing = _OUTGOING[request.wire]
@@ -143,18 +141,20 @@ def unpack_round(content: RecordDict) -> RoundRequest:
     """Read the global adapter and the plan. Raises MessageError or AdapterError."""
     record = _config(content, "plan")
     _check_protocol(record)
+    federation = _take(record, "federation", str)
+    # It becomes part of a file's name.
+    if not _DIGEST.fullmatch(federation):
+        raise MessageError("a message's 'federation' is no digest. Use one version of fedmedlora everywhere.")
     plan = RoundPlan(
         round=_take(record, "round", int),
         rounds=_take(record, "rounds", int),
         seed=_take(record, "seed", int),
         settings=_settings(_take(record, "settings", str)),
+        federation=federation,
     )
-    wire, federation = _precision(record), _take(record, "federation", str)
-    # It becomes part of a file's name.
-    if not _DIGEST.fullmatch(federation):
-        raise MessageError("a message's 'federation' is no digest. Use one version of fedmedlora everywhere.")
+    wire = _precision(record)
     arrays = read_adapter(_adapter(content), _OUTGOING[wire])
-    return RoundRequest(AdapterState(arrays, _spec(content)), plan, wire, federation)
+    return RoundRequest(AdapterState(arrays, _spec(content)), plan, wire)
 
 
 def pack_update(update: SiteUpdate, change: Encoded | None = None) -> RecordDict:

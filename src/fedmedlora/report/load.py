@@ -18,6 +18,7 @@ from fedmedlora.report.records import (
     Cell,
     Part,
     Plan,
+    PlannedCell,
     Round,
     Run,
     RunInfo,
@@ -133,6 +134,19 @@ def _info(fields: Fields) -> RunInfo:
         adapter=_weights(fields.table("adapter")),
         seeds=fields.wholes("seeds"),
         sites=tuple(_site(site) for site in fields.list_of_tables("sites")),
+        cells=tuple(_planned(cell) for cell in fields.list_of_tables("cells")),
+    )
+
+
+def _planned(fields: Fields) -> PlannedCell:
+    return PlannedCell(
+        setting=fields.text("setting"),
+        arm=fields.text("arm"),
+        seed=fields.whole("seed"),
+        trained_on=fields.text("trained_on"),
+        variant=fields.table("variant").scalars(),
+        rounds=fields.whole_or_none("rounds"),
+        tests=fields.table("tests").scalars(),
     )
 
 
@@ -166,6 +180,7 @@ def _site(fields: Fields) -> Site:
         name=fields.text("name"),
         synthetic=fields.flag("synthetic"),
         external=fields.flag("external"),
+        new=fields.flag("new"),
         recipe=fields.text_or_none("recipe"),
         labels=fields.texts("labels"),
         parts={name: _part(part) for name, part in fields.table("parts").tables()},

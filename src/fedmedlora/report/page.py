@@ -19,7 +19,7 @@ from fedmedlora.report.load import load_run
 from fedmedlora.report.notes import Notes, load_notes
 from fedmedlora.report.numbers import whole
 from fedmedlora.report.paired import paired_tests, tests_section
-from fedmedlora.report.progress import progress, seeds_of, settings_of
+from fedmedlora.report.progress import progress, seeds_of, table_settings
 from fedmedlora.report.provenance import data_section, header_section, provenance_section
 from fedmedlora.report.records import Run
 from fedmedlora.report.results import results_section
@@ -124,7 +124,7 @@ def _overview(runs: Sequence[Run]) -> Markup:
 
 
 def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
-    tests = {setting: paired_tests(run, setting) for setting in settings_of(run)}
+    tests = {setting: paired_tests(run, setting) for setting in table_settings(run)}
     contents = {
         "summary": _by_setting(run, lambda run, setting: summary_section(run, setting, tests[setting])),
         "results": _by_setting(run, results_section),
@@ -149,7 +149,7 @@ def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
 
 def _by_setting(run: Run, section: Callable[[Run, str], list[Markup]]) -> list[Markup]:
     """One section's parts for every setting; the setting is named when there are several."""
-    settings = settings_of(run)
+    settings = table_settings(run)
     parts: list[Markup] = []
     for setting in settings:
         if len(settings) > 1:

@@ -29,7 +29,9 @@ ARMS = {
     "bert-lora-fedmedlora-plus": "BERT+LoRA Fed-MedLoRA+",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
-EXTERNAL, LEAVE_ONE_OUT = "external", "leave-one-out"
+EXTERNAL, LEAVE_ONE_OUT, LOW_RESOURCE = "external", "leave-one-out", "low-resource"
+VARIED = ("low-resource", "uneven", "scaling")
+"""Settings with many models of one arm, which no table of arms by test sites can hold."""
 WITHOUT = "without-"
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
@@ -41,9 +43,14 @@ def arm_label(arm: str) -> str:
     return ARMS.get(arm, arm)
 
 
+def is_whole(trained_on: str) -> bool:
+    """Whether a model belongs to no setting that trains anew: neither left a site out nor varies its notes."""
+    return not (trained_on.startswith(WITHOUT) or "@" in trained_on or "+" in trained_on)
+
+
 def model_label(arm: str, trained_on: str) -> str:
     """The arm, and for one of several models of it which: a single site's, or the one without a site."""
-    several = arm in SINGLE_SITE or trained_on.startswith(WITHOUT)
+    several = arm in SINGLE_SITE or not is_whole(trained_on)
     return f"{arm_label(arm)}: {trained_on}" if several else arm_label(arm)
 
 
@@ -70,9 +77,12 @@ def sites_of(run: Run) -> tuple[str, ...]:
 
 
 def tested_sites(run: Run, setting: str) -> tuple[str, ...]:
-    """Names of the sites that belong to a setting: external ones, or the others."""
-    external = {site.name for site in run.info.sites if site.external}
-    return tuple(site for site in sites_of(run) if (site in external) == (setting == EXTERNAL))
+    """Names of the sites that belong to a setting: external ones, new ones, or the others."""
+    home = {
+        site.name: EXTERNAL if site.external else LOW_RESOURCE for site in run.info.sites if site.external or site.new
+    }
+    own = setting if setting in (EXTERNAL, LOW_RESOURCE) else None
+    return tuple(site for site in sites_of(run) if home.get(site) == own)
 
 
 def runs_in(setting: str, arm: str) -> bool:
@@ -88,9 +98,14 @@ def settings_of(run: Run) -> tuple[str, ...]:
     return tuple(planned | dict.fromkeys(sorted({score.setting for score in run.scores}))) or ("in-domain",)
 
 
+def table_settings(run: Run) -> tuple[str, ...]:
+    """Those of the settings in which an arm has one score a test site, or one for each site's model."""
+    return tuple(setting for setting in settings_of(run) if setting not in VARIED)
+
+
 def whole_rounds(run: Run) -> list[Round]:
-    """Rounds of the models that no site was left out of."""
-    return [one for one in run.rounds if not one.trained_on.startswith(WITHOUT)]
+    """Rounds of the models that belong to no setting that trains anew."""
+    return [one for one in run.rounds if is_whole(one.trained_on)]
 
 
 def seeds_of(run: Run) -> tuple[int, ...]:
@@ -146,7 +161,7 @@ def progress(run: Run) -> Progress:
     there: set[_Wanted] = set()
     for score in run.scores:
         seed = None if score.arm in SEEDLESS else score.seed
-        trained_on = score.trained_on if score.arm in SINGLE_SITE else None
+        trained_on = score.trained_on if score.arm in SINGLE_SITE or score.setting in VARIED else None
         there.add(_Wanted(score.setting, score.arm, seed, trained_on, score.test_site))
     missing = Counter(one.arm for one in wanted if one not in there)
     lines = [f"{arm_label(arm)}: {several(missing[arm], 'score')} missing" for arm in run.plan.arms if missing[arm]]
@@ -155,7 +170,11 @@ def progress(run: Run) -> Progress:
 
 
 def _wanted(plan: Plan, run: Run) -> Iterator[_Wanted]:
-    for setting in settings_of(run):
+    for cell in run.info.cells:
+        if cell.setting in VARIED:
+            for site in cell.tests:
+                yield _Wanted(cell.setting, cell.arm, cell.seed, cell.trained_on, site)
+    for setting in table_settings(run):
         tested = [site for site in tested_sites(run, setting) if documents_in(run, site, "test") != 0]
         for arm in plan.arms:
             if not runs_in(setting, arm):
@@ -170,20 +189,32 @@ def _models(plan: Plan, run: Run, arm: str) -> list[str | None]:
     """One model for every site that has training documents in a single-site arm, else one for all."""
     if arm not in SINGLE_SITE:
         return [None]
-    return [site for site in plan.sites if documents_in(run, site, "train") != 0]
+    new = {site.name for site in run.info.sites if site.new}
+    return [site for site in plan.sites if site not in new and documents_in(run, site, "train") != 0]
+
+
+def _unfinished_variations(run: Run) -> list[str]:
+    """Settings of which a model's cost was never written."""
+    known = {(cost.arm, cost.seed, cost.trained_on) for cost in run.costs}
+    lines = []
+    for setting in VARIED:
+        planned = {(cell.arm, cell.seed, cell.trained_on) for cell in run.info.cells if cell.setting == setting}
+        if planned - known:
+            lines.append(f"{setting}: {len(planned & known)} of {several(len(planned), 'model')} finished")
+    return lines
 
 
 def _unfinished_training(plan: Plan, run: Run) -> list[str]:
     """Models whose cost was never written, with the rounds that are there."""
-    lines: list[str] = []
-    whole = [setting for setting in settings_of(run) if setting != LEAVE_ONE_OUT]
+    lines = _unfinished_variations(run)
+    whole = [setting for setting in table_settings(run) if setting != LEAVE_ONE_OUT]
     for arm in plan.arms:
         if not any(runs_in(setting, arm) for setting in whole):
             continue
         for seed in plan.seeds if arm not in SEEDLESS else ():
             wanted = len(_models(plan, run, arm))
             own = {cost.trained_on for cost in run.costs if (cost.arm, cost.seed) == (arm, seed)}
-            trained = len([trained_on for trained_on in own if not trained_on.startswith(WITHOUT)])
+            trained = len([trained_on for trained_on in own if is_whole(trained_on)])
             if trained >= wanted:
                 continue
             if arm in SINGLE_SITE:

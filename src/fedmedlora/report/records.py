@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site of the study. external: nobody trained on it.
+    """One site of the study. external: nobody trained on it. new: few of its notes are trained on, in low-resource.
 
     dropped: reason → number of annotations or documents left out while reading.
     """
@@ -38,6 +38,20 @@ class Site:
     labels: tuple[str, ...]
     parts: Mapping[str, Part]
     dropped: Mapping[str, int]
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A model that the study is to train and test, as run.json has it. tests: test site → setting."""
+
+    setting: str
+    arm: str
+    seed: int
+    trained_on: str
+    variant: Mapping[str, str]
+    rounds: int | None
+    tests: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class RunInfo:
     adapter: Weights
     seeds: tuple[int, ...]
     sites: tuple[Site, ...]
+    cells: tuple[PlannedCell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

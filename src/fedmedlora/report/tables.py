@@ -13,7 +13,7 @@ from fedmedlora.record import write_atomic
 from fedmedlora.report.load import load_run
 from fedmedlora.report.numbers import Spread, decimal
 from fedmedlora.report.paired import found_verdict, paired_tests
-from fedmedlora.report.progress import arm_label, arms_run, settings_of, tested_sites
+from fedmedlora.report.progress import arm_label, arms_run, table_settings, tested_sites
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
 from fedmedlora.report.strict_columns import STRICT_COLUMNS, strict_values
@@ -102,14 +102,14 @@ def paired_rows(run: Run) -> list[Row]:
             "documents": test.found.documents,
             "seeds": test.seeds,
         }
-        for setting in settings_of(run)
+        for setting in table_settings(run)
         for test in paired_tests(run, setting)
     ]
 
 
 def latex_tables(runs: Iterable[Run]) -> list[str]:
     """A table for every run, setting and task, for the package booktabs: strict and lenient F1, means over seeds."""
-    return [_latex(run, setting, task) for run in runs for setting in settings_of(run) for task in run.tasks]
+    return [_latex(run, setting, task) for run in runs for setting in table_settings(run) for task in run.tasks]
 
 
 def _latex(run: Run, setting: str, task: Task) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from fedmedlora.adapters.encoder import EncoderBase, load_encoder
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.adapters.tagger import Lora, Tagger, make_tagger
-from fedmedlora.adapters.tagger_files import save_tagger
+from fedmedlora.adapters.tagger_files import load_tagger_state, save_tagger
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError, CorpusError
@@ -21,7 +21,9 @@ from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.markup.iob import TagScheme, tag_schemes
 from fedmedlora.markup.prompts import BARE
 from fedmedlora.studies.cells import Cell, bert_settings
+from fedmedlora.studies.derived import derive_examples
 from fedmedlora.studies.resident import Resident
+from fedmedlora.studies.variants import Source
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 from fedmedlora.training.lesson import Judged
 from fedmedlora.training.loop import TrainSettings
@@ -32,15 +34,15 @@ from fedmedlora.training.tagging import TagCorpus, TagExample, TagLesson, prepar
 class BertExamples:
     """Every site's examples as tagged rows.
 
-    questions: turns windows into questions; what is too long is cut, never left out. training, validation: by site, the
-    latter from dev parts alone. dropped: by site, what could not be held.
+    questions: turns windows into questions; what is too long is cut, never left out. training: by source, what settings
+    make of sites' notes among them; validation: by site, from dev parts alone. dropped: by site, what could not be held.
     """
 
     questions: Encoder
     schemes: Mapping[Task, TagScheme]
     max_tokens: int
-    training: Mapping[str, TagCorpus]
-    validation: Mapping[str, TagCorpus]
+    training: Mapping[Source, TagCorpus]
+    validation: Mapping[Source, TagCorpus]
     dropped: Mapping[str, Mapping[str, int]]
 
     def describe(self) -> dict[str, Json]:
@@ -88,9 +90,9 @@ class TaggerFamily:
         """As [bert] says, else as [training]."""
         return bert_settings(cell, self.config.training, self.config.bert)
 
-    def lesson(self, sites: Sequence[str]) -> TagLesson:
-        """The training examples of some sites, together."""
-        return self._lesson(self.examples.training, sites)
+    def lesson(self, sources: Sequence[Source]) -> TagLesson:
+        """The training examples of some sources, together."""
+        return self._lesson(self.examples.training, sources)
 
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
         """The coordinator's validation examples of some sites and tasks. Raises CorpusError when there is none."""
@@ -107,8 +109,14 @@ class TaggerFamily:
         """PEFT's layout with a LoRA, else a Hugging Face model."""
         save_tagger(self.tagger, state, folder, self.tagger.encoder.name, self.examples.max_tokens)
 
-    def _lesson(self, corpora: Mapping[str, TagCorpus], sites: Sequence[str]) -> TagLesson:
-        examples: list[TagExample] = [one for site in sites if site in corpora for one in corpora[site].examples]
+    def load(self, folder: Path) -> AdapterState:
+        """As `families.Family`. Whether it fits is found when it is written."""
+        return load_tagger_state(folder)
+
+    def _lesson(self, corpora: Mapping[Source, TagCorpus], sources: Sequence[Source]) -> TagLesson:
+        examples: list[TagExample] = [
+            one for source in sources if source in corpora for one in corpora[source].examples
+        ]
         return TagLesson(self.tagger, TagCorpus(tuple(examples), {}))
 
 
@@ -133,7 +141,7 @@ def encode_for_tagging(resident: Resident, encoder: EncoderBase, *, judged: bool
     # Rows are cut where they are made, so that no text is left out for its length.
     questions = Encoder(tokenizer, resident.labels, BARE, max_tokens=sys.maxsize)
     schemes = tag_schemes(resident.labels)
-    examples: dict[str, Sequence[Example]] = {}
+    examples: dict[Source, Sequence[Example]] = {}
     dropped: dict[str, Counter[str]] = {name: Counter() for name in resident.sites}
     for name in config.members:
         encoded = make_examples(
@@ -146,14 +154,16 @@ def encode_for_tagging(resident: Resident, encoder: EncoderBase, *, judged: bool
         )
         examples[name] = encoded.examples
         dropped[name].update({f"training: {why}": count for why, count in encoded.dropped.items()})
-    training = {name: prepare_tags(held, schemes, tokenizer.end_id, most) for name, held in examples.items()}
-    for name, corpus in training.items():
-        if not corpus.examples:
+    derived = derive_examples(resident.derived, config, resident.sites, questions, examples)
+    examples.update((source, made.examples) for source, made in derived.items())
+    training = {source: prepare_tags(held, schemes, tokenizer.end_id, most) for source, held in examples.items()}
+    for name in config.members:
+        if not training[name].examples:
             raise CorpusError(
                 f"site '{name}' has no training example for the encoder '{encoder.name}'. Check its labels and recipe."
             )
-        dropped[name].update({f"training: {why}": count for why, count in corpus.dropped.items()})
-    validation = {}
+        dropped[name].update({f"training: {why}": count for why, count in training[name].dropped.items()})
+    validation: dict[Source, TagCorpus] = {}
     for name, encoded in (_judging_examples(resident, questions) if judged else {}).items():
         validation[name] = prepare_tags(encoded.examples, schemes, tokenizer.end_id, most)
         both = encoded.dropped + Counter(validation[name].dropped)

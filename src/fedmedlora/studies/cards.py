@@ -23,7 +23,9 @@ from fedmedlora.studies.card_models import (
     others_load,
     train_settings,
 )
-from fedmedlora.studies.cells import ALL, Cell, cell_rule, study_cells
+from fedmedlora.studies.cells import NOTHING, Cell, cell_rule, study_cells
+from fedmedlora.studies.uneven import describe_change
+from fedmedlora.studies.variants import ALL, Changed, FewNotes, LeaveOneOut, LowResource, Scaling, Uneven
 
 CARD_FILE = "README.md"
 
@@ -58,7 +60,7 @@ def write_cards(config: StudyConfig, out: Path) -> list[Path]:
         own = [line for line in lines if (line["arm"], line["seed"], line["trained_on"]) == cell.key]
         trained = next((line for line in own if line["kind"] == "arm"), None)
         scores = [line for line in own if line["kind"] == "score"]
-        if trained is None or cell.arm == "api":
+        if trained is None or cell.arm == "api" or cell.untrained_start:
             continue
         folders = {site: f"{cell.folder}/{site}" for site in config.members} if cell.personal else {}
         for site, folder in folders.items() or ((None, cell.folder),):
@@ -83,7 +85,7 @@ def render_card(
     each has its own.
     """
     title = f"{info['name']}: {cell.arm}, seed {cell.seed}"
-    owner = site or (cell.trained_on if cell.trained_on not in (ALL, "none") else None)
+    owner = site or (cell.trained_on if cell.trained_on not in (ALL, NOTHING) else None)
     parts = [
         metadata(cell, info),
         f"# {title}" + (f", {owner}" if owner else ""),
@@ -91,7 +93,7 @@ def render_card(
         "## What it is",
         _table(("", ""), _identity(config, cell, info, scores, trained)),
         "## How it was trained",
-        _METHODS[cell.arm] + (f" The notes of {cell.left_out} were left out." if cell.left_out else ""),
+        _method(config, cell),
         *_training(config, cell, info, trained),
         "## How it scores",
         *_scores(config, scores),
@@ -104,6 +106,23 @@ def render_card(
         others_load(cell),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _method(config: StudyConfig, cell: Cell) -> str:
+    match cell.variant:
+        case LowResource(site, notes, start):
+            began = "an untrained adapter" if cell.start is None else f"the adapter of {start}, seed {cell.seed}"
+            return f"{notes:,} notes of {site}, a site that nobody trained on before, beginning with {began}."
+        case LeaveOneOut(site):
+            how = f" The notes of {site} were left out."
+        case Uneven(name):
+            case = next(case for case in config.uneven_cases if case.name == name)
+            how = f" Annotation was uneven: {'; '.join(describe_change(change) for change in case.sites)}."
+        case Scaling(sites, split):
+            how = f" The sites' notes were pooled and divided into {sites} sites ({split})."
+        case None:
+            how = ""
+    return _METHODS[cell.arm] + how
 
 
 def _identity(
@@ -121,7 +140,7 @@ def _identity(
     ]
 
 
-_SEEN = {"in-domain": "", "external": " (external)", "leave-one-out": " (left out of training)"}
+_SEEN = {"external": " (external)", "leave-one-out": " (left out of training)", "low-resource": " (new site)"}
 _TASKS = {"ner": "entities", "re": "modifiers of a given entity"}
 
 
@@ -129,12 +148,13 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
     if not cell.members:
         return []
     settings = train_settings(config, cell)
+    few = isinstance(cell.variant, LowResource)
     rows = [
-        ("Rounds × passes", f"{trained['rounds']} × {settings.epochs}"),
+        *([] if few else [("Rounds × passes", f"{trained['rounds']} × {settings.epochs}")]),
         ("Optimizer steps", f"{trained['steps']:,}, over all sites"),
         ("Target tokens", f"{trained['target_tokens']:,}, repeats counted"),
         ("Objective", objective(settings, cell)),
-        ("Peak learning rate", f"{settings.lr:g}, one cosine over all rounds"),
+        ("Peak learning rate", f"{settings.lr:g}, one cosine over all steps"),
         ("Examples a step", f"{settings.batch_size * settings.gradient_accumulation}"),
         ("Precision", str(info["machine"].get("precision", "not recorded"))),
         ("Seconds", f"{trained['seconds']:,.0f} on {_machine(info)}"),
@@ -144,9 +164,23 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
         rows.insert(0, ("Rule", cell_rule(cell, config.plus).title))
         exchanged = trained["bytes_sent"] + trained["bytes_received"]
         rows.append(("Exchanged", f"{exchanged:,} bytes, as {config.federation.wire}"))
-    sites = [_site_row(one, example_counts(cell, info, one)) for one in info["sites"] if one["name"] in cell.sites]
+    plain = cell.sites if isinstance(cell.variant, Scaling) else cell.sources
+    sites = [_site_row(one, example_counts(cell, info, one)) for one in info["sites"] if one["name"] in plain]
+    sites += [_derived_row(one) for one in info["derived"] if (one["name"], one["seed"]) in _derived(cell)]
     heads = ("Site", "Documents", "Entity examples", "Modifier examples", "Labels", "Digest of the notes")
     return [_table(("", ""), rows), _table(heads, sites)]
+
+
+def _derived(cell: Cell) -> set[tuple[str, int | None]]:
+    """As run.json names them; of shards the sites tell enough."""
+    made = [source for source in cell.sources if isinstance(source, FewNotes | Changed)]
+    return {(source.name, source.seed if isinstance(source, FewNotes) else None) for source in made}
+
+
+def _derived_row(made: Mapping[str, Any]) -> tuple[str, ...]:
+    examples = made["examples"]
+    counts = (made["documents"], examples.get("ner", 0), examples.get("re", 0))
+    return (made["name"], *(f"{count:,}" for count in counts), str(len(made["labels"])), f"`{made['digest']}`")
 
 
 def _site_row(site: Mapping[str, Any], examples: Mapping[str, int]) -> tuple[str, ...]:
@@ -171,7 +205,7 @@ def _scores(config: StudyConfig, scores: Sequence[Mapping[str, Any]]) -> list[st
     for line in scores:
         for task in config.tasks:
             cells = [_f1(line, task, mode) for mode in ("strict", "lenient")]
-            site = f"{line['test_site']}{_SEEN[line['setting']]}"
+            site = f"{line['test_site']}{_SEEN.get(line['setting'], '')}"
             rows.append((site, _TASKS[task], *cells, f"{line['documents']:,}"))
     if not rows:
         return ["It has not been tested in this run."]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
@@ -19,12 +20,25 @@ from fedmedlora.config.models import (
     TrainingConfig,
     WirePrecision,
 )
+from fedmedlora.config.settings import BASE
 from fedmedlora.errors import ConfigError
+from fedmedlora.studies.uneven import describe_change
+from fedmedlora.studies.variants import (
+    ALL,
+    Changed,
+    FewNotes,
+    LeaveOneOut,
+    LowResource,
+    Scaling,
+    Shard,
+    Source,
+    Uneven,
+    Variant,
+    sites_behind,
+)
 from fedmedlora.training.loop import TrainSettings
 
-ALL = "all"
 NOTHING = "none"
-WITHOUT = "without-"
 SOLO_RULE = "fedmedlora"
 """The rule of a federation of one: its average is the site's own adapter, bit for bit."""
 
@@ -33,16 +47,18 @@ SOLO_RULE = "fedmedlora"
 class Cell:
     """One thing to train and test.
 
-    trained_on: a site's name, "all", "none", or "without-SITE". members: the sites of the federation and the notes that
-    each holds; empty for zero-shot, one pooled member for centralised. left_out: the site that it was trained without
-    and is tested on; None for a cell that leaves none out.
+    trained_on: what the records call its training data: a site's name, "all", "none", or as its variant has it.
+    members: the sites of the federation and the sources of each one's examples; empty where nothing is trained, one
+    pooled member for centralised. variant: its place in a setting that trains anew; None in-domain. start: the cell
+    whose final adapter it begins with; None for a fresh one.
     """
 
     arm: ArmName
     seed: int
     trained_on: str
-    members: tuple[tuple[str, tuple[str, ...]], ...]
-    left_out: str | None = None
+    members: tuple[tuple[str, tuple[Source, ...]], ...]
+    variant: Variant | None = None
+    start: Cell | None = None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -51,30 +67,62 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Where the cell's files lie: ARM/SEED, and below it the site, or `without-SITE`, for one of several models."""
+        """Where the cell's files lie: ARM/SEED, and below it `trained_on`, for one of several models."""
         path = f"{self.arm}/{self.seed}"
         return path if self.trained_on in (ALL, NOTHING) else f"{path}/{self.trained_on}"
 
     @property
     def federated(self) -> bool:
-        """Whether adapters travel between sites."""
-        return self.arm in FEDERATED
+        """Whether adapters travel between sites. Few notes are trained on at their site alone, whatever the start."""
+        return self.arm in FEDERATED and not isinstance(self.variant, LowResource)
+
+    @property
+    def setting(self) -> SettingName:
+        """The setting whose model it is; one that is not in-domain's own is tested in-domain and externally."""
+        return "in-domain" if self.variant is None else self.variant.setting
 
     def tests(self, config: StudyConfig) -> dict[str, SettingName]:
         """The sites that the cell is tested on, each with its setting. What a site kept is of no use elsewhere."""
-        if self.left_out is not None:
-            return {self.left_out: "leave-one-out"}
+        match self.variant:
+            case LeaveOneOut(site) | LowResource(site):
+                return {site: self.setting}
+            case Uneven() | Scaling():
+                return dict.fromkeys(config.members, self.setting)
         found: dict[str, SettingName] = {
             site.name: "external" if site.external else "in-domain"
             for site in config.sites
-            if not (self.personal and site.external)
+            if not site.new and not (self.personal and site.external)
         }
         return {site: setting for site, setting in found.items() if setting in config.settings}
+
+    def dev_sites(self, config: StudyConfig) -> tuple[str, ...]:
+        """The sites whose dev notes show how training goes; none in the settings with a model for every variation."""
+        match self.variant:
+            case None:
+                return config.members
+            case LeaveOneOut(site):
+                return tuple(name for name in config.members if name != site)
+        return ()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the cell is trained on."""
+        return tuple(source for _, sources in self.members for source in sources)
 
     @property
     def sites(self) -> tuple[str, ...]:
         """The sites whose notes the cell is trained on."""
-        return tuple(name for _, names in self.members for name in names)
+        return sites_behind(self.sources)
+
+    @property
+    def left_out(self) -> str | None:
+        """The site that it was trained without and is tested on."""
+        return self.variant.site if isinstance(self.variant, LeaveOneOut) else None
+
+    @property
+    def untrained_start(self) -> bool:
+        """Whether it only tests what it begins with, so that it leaves no adapter of its own."""
+        return isinstance(self.variant, LowResource) and not self.members
 
     @property
     def personal(self) -> bool:
@@ -83,29 +131,112 @@ class Cell:
 
 
 def study_cells(config: StudyConfig) -> list[Cell]:
-    """Every cell that is tested somewhere, in the order in which they run: seed by seed, arms as the study has them.
+    """Every cell that is tested somewhere or that another begins with, in the order in which they run.
 
-    Raises ConfigError when there is none.
+    Settings that train anew come last; a cell comes after the one that it begins with. Raises ConfigError when there
+    is none, or when a setting has nothing to train.
     """
     names = config.members
     cells = [cell for seed in config.seeds for arm in config.arms for cell in _arm_cells(arm, seed, names)]
-    if "leave-one-out" in config.settings:
-        cells += [
-            replace(cell, trained_on=f"{WITHOUT}{name}", left_out=name)
-            for seed in config.seeds
-            for arm in config.arms
-            for name in names
-            for cell in _arm_cells(arm, seed, tuple(other for other in names if other != name))
-            if cell.trained_on == ALL and not cell.personal
-        ]
+    anew = [
+        cell
+        for setting, made in _ANEW.items()
+        if setting in config.settings
+        for seed in config.seeds
+        for cell in made(config, seed)
+    ]
+    starts = {cell.start for cell in anew}
     # The same question under another seed has the same answer.
-    cells = [cell for cell in cells if cell.tests(config) and (cell.arm != "api" or cell.seed == config.seeds[0])]
+    cells = [
+        cell
+        for cell in [*cells, *anew]
+        if (cell.tests(config) or cell in starts) and (cell.arm != "api" or cell.seed == config.seeds[0])
+    ]
     if not cells:
         raise ConfigError(
             f"there is nothing to run: none of the arms {', '.join(config.arms)} has a model to test in the settings "
             f"{', '.join(config.settings)}. Name other arms or settings, or mark a site as external."
         )
     return cells
+
+
+def _joint_cells(config: StudyConfig, seed: int, names: tuple[str, ...]) -> list[Cell]:
+    """The arms that train over several sites, on those named."""
+    return [cell for arm in config.arms for cell in _arm_cells(arm, seed, names) if cell.trained_on == ALL]
+
+
+def _as(cell: Cell, variant: Variant, members: tuple[tuple[str, tuple[Source, ...]], ...]) -> Cell:
+    return replace(cell, trained_on=variant.trained_on, variant=variant, members=members)
+
+
+def _leave_one_out(config: StudyConfig, seed: int) -> Iterator[Cell]:
+    for name in config.members:
+        others = tuple(other for other in config.members if other != name)
+        for cell in _joint_cells(config, seed, others):
+            if not cell.personal:
+                yield _as(cell, LeaveOneOut(name), cell.members)
+
+
+def _low_resource(config: StudyConfig, seed: int) -> Iterator[Cell]:
+    """From every start, on so many notes; none: the start as it is."""
+    for name in _starts(config):
+        start = None if name == BASE else _start(config, seed, name)
+        arm: ArmName = "single-site" if start is None else start.arm
+        for site in config.new_sites:
+            for count in config.low_resource.notes:
+                variant = LowResource(site, count, name)
+                members = ((site, (FewNotes(site, count, seed),)),) if count else ()
+                yield Cell(arm, seed, variant.trained_on, members, variant, start)
+
+
+def _starts(config: StudyConfig) -> tuple[str, ...]:
+    named = config.low_resource.starts
+    if named is not None:
+        return named
+    return (*[arm for arm in ("fedmedlora", "fedmedlora-plus") if arm in config.arms][:1], BASE)
+
+
+def _start(config: StudyConfig, seed: int, arm: str) -> Cell:
+    able = {cell.arm: cell for cell in _joint_cells(config, seed, config.members) if not cell.personal}
+    for name, cell in able.items():
+        if name == arm:
+            return cell
+    raise ConfigError(
+        f"low_resource.starts names '{arm}', which has no one model to begin with: expected one of "
+        f"{', '.join((*able, BASE))}."
+    )
+
+
+def _uneven(config: StudyConfig, seed: int) -> Iterator[Cell]:
+    for case in config.uneven_cases:
+        changed = {change.name for change in case.sites}
+        for cell in _joint_cells(config, seed, config.members):
+            members = tuple(
+                (name, tuple(Changed(one, case.name) if one in changed else one for one in sites_behind(sources)))
+                for name, sources in cell.members
+            )
+            yield _as(cell, Uneven(case.name), members)
+
+
+def _scaling(config: StudyConfig, seed: int) -> Iterator[Cell]:
+    """Arms whose adapters travel and whose model is one for all; a single site is the same however it came about."""
+    arms = config.scaling.arms or config.arms
+    joint = _joint_cells(config, seed, config.members)
+    averaged = [cell for cell in joint if cell.arm in arms and cell.federated and not cell.personal]
+    if not averaged:
+        raise ConfigError(
+            f"the setting scaling has nothing to train: none of {', '.join(arms)} averages one model for all sites. "
+            "Add fedmedlora to arms."
+        )
+    for sites in config.scaling.sites:
+        for split in config.scaling.splits if sites > 1 else config.scaling.splits[:1]:
+            shards = [Shard(config.members, sites, split, place + 1, seed) for place in range(sites)]
+            members = tuple((shard.member, (shard,)) for shard in shards)
+            for cell in averaged:
+                yield _as(cell, Scaling(sites, split), members)
+
+
+_ANEW = {"leave-one-out": _leave_one_out, "low-resource": _low_resource, "uneven": _uneven, "scaling": _scaling}
 
 
 def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
@@ -128,9 +259,9 @@ def federated_rule(cell: Cell, config: StudyConfig) -> Rule:
 
 def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
     """What weights a cell's sites. Raises ConfigError for an unknown published variant."""
-    if cell.arm in ("fedsa-lora", "ffa-lora"):
+    if cell.arm in ("fedsa-lora", "ffa-lora") and cell.federated:
         return find_rule(cell.arm)
-    if cell.arm not in PLUS:
+    if cell.arm not in PLUS or not cell.federated:
         return find_rule(SOLO_RULE)
     spread = plus.tau_spread is not None
     rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
@@ -156,8 +287,8 @@ def cell_settings(cell: Cell, training: TrainingConfig, prox: ProxConfig) -> Tra
         bf16=training.bf16,
         checkpointing=training.gradient_checkpointing,
         keep_moments=not cell.federated or training.optimizer_state == "keep",
-        train_a=cell.arm != "ffa-lora",
-        proximal_mu=prox.mu if cell.arm == "fedprox" else 0.0,
+        train_a=cell.arm != "ffa-lora" or not cell.federated,
+        proximal_mu=prox.mu if cell.arm == "fedprox" and cell.federated else 0.0,
     )
 
 
@@ -169,6 +300,16 @@ def bert_settings(cell: Cell, training: TrainingConfig, bert: BertConfig) -> Tra
         epochs=bert.epochs_per_round or training.epochs_per_round,
         batch_size=bert.batch_size or training.batch_size,
     )
+
+
+def few_notes_settings(settings: TrainSettings, config: StudyConfig, examples: int) -> TrainSettings:
+    """For so many examples of a new site, in one round: the passes of all rounds, more where those are too few steps.
+
+    The same for every start, so that what differs is the start.
+    """
+    passes = config.low_resource.epochs or config.rounds * settings.epochs
+    a_pass = replace(settings, epochs=1).steps(examples)
+    return replace(settings, epochs=max(passes, math.ceil(config.low_resource.min_steps / a_pass)))
 
 
 def cell_wire(cell: Cell, federation: FederationConfig) -> WirePrecision:
@@ -196,10 +337,14 @@ def describe_cells(config: StudyConfig) -> list[str]:
     for cell in study_cells(config):
         what = f"{cell.arm}, seed {cell.seed}"
         if cell.trained_on != NOTHING:
+            what += f", trained on {cell.trained_on}"
+        if isinstance(cell.variant, LowResource):
+            what += f", from {cell.variant.start}" + ("" if cell.members else " as it is")
+        elif cell.members:
             epochs = config.training.epochs_per_round
             if cell.arm in BERT:
                 epochs = config.bert.epochs_per_round or epochs
-            what += f", trained on {cell.trained_on}, {config.rounds} rounds × {epochs} passes"
+            what += f", {config.rounds} rounds × {epochs} passes"
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
             sent = "models" if cell.arm in BERT_WHOLE else "adapters"
@@ -208,8 +353,19 @@ def describe_cells(config: StudyConfig) -> list[str]:
             what += ", products averaged" if combine == "product" else ""
             server = cell_server(cell, config.federation)
             what += "" if server.plain else f", server {server.name} with lr {server.lr:g}"
-        lines.append(f"{what}, tested on {_listed(list(cell.tests(config)))}")
+        lines.append(f"{what}, tested on {_listed(list(cell.tests(config))) or 'nothing: others begin with it'}")
     return lines
+
+
+def describe_cases(config: StudyConfig) -> list[str]:
+    """A line for each case of the setting uneven, where it is one of the study's."""
+    if "uneven" not in config.settings:
+        return []
+    origin = "" if config.uneven.cases else ", derived"
+    return [
+        f"uneven case '{case.name}'{origin}: {'; '.join(describe_change(change) for change in case.sites)}"
+        for case in config.uneven_cases
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedmedlora.adapters.encoder import EncoderBase
-from fedmedlora.adapters.state import AdapterState, save_state
+from fedmedlora.adapters.state import AdapterState, load_state, save_state
 from fedmedlora.config.arms import BERT, BERT_LORA, BERT_WHOLE, PLUS
 from fedmedlora.corpus.document import Json
 from fedmedlora.markup.encode import Encoder, Task
@@ -24,6 +24,7 @@ from fedmedlora.studies.bert import (
 from fedmedlora.studies.cells import Cell, cell_settings
 from fedmedlora.studies.evaluate import Answering
 from fedmedlora.studies.resident import Resident, base_bytes
+from fedmedlora.studies.variants import Source
 from fedmedlora.training.causal import CausalLesson, loss_over, validation_batches
 from fedmedlora.training.lesson import Judged, Learner, Lesson
 from fedmedlora.training.loop import TrainSettings
@@ -56,8 +57,8 @@ class Family(Protocol):
         """How a cell is trained."""
         ...
 
-    def lesson(self, sites: Sequence[str]) -> Lesson:
-        """The training examples of some sites, together."""
+    def lesson(self, sources: Sequence[Source]) -> Lesson:
+        """The training examples of some sources, together."""
         ...
 
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
@@ -66,6 +67,10 @@ class Family(Protocol):
 
     def save(self, state: AdapterState, folder: Path) -> None:
         """Leave a state in a folder that other programs load."""
+        ...
+
+    def load(self, folder: Path) -> AdapterState:
+        """What `save` left there. Raises AdapterError when it is damaged, or of another base."""
         ...
 
 
@@ -99,9 +104,9 @@ class CausalFamily:
         """As [training] says."""
         return cell_settings(cell, self.resident.config.training, self.resident.config.fedprox)
 
-    def lesson(self, sites: Sequence[str]) -> Lesson:
+    def lesson(self, sources: Sequence[Source]) -> Lesson:
         """Packed where the base can read packs."""
-        return CausalLesson(self.resident.adapted, self.resident.corpus(sites))
+        return CausalLesson(self.resident.adapted, self.resident.corpus(sources))
 
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
         """Put into tensors once, for all adapters."""
@@ -112,6 +117,10 @@ class CausalFamily:
     def save(self, state: AdapterState, folder: Path) -> None:
         """PEFT's layout."""
         save_state(state, folder, self.resident.config.base)
+
+    def load(self, folder: Path) -> AdapterState:
+        """As `Family`."""
+        return load_state(folder, self.resident.adapted.base.digest)
 
 
 @dataclass(frozen=True)

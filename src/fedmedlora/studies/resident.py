@@ -18,7 +18,10 @@ from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
+from fedmedlora.studies.cells import Cell, describe_cases, study_cells
+from fedmedlora.studies.derived import DerivedExamples, derive_examples
 from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
+from fedmedlora.studies.variants import Changed, Derived, LowResource, Source
 from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 
@@ -27,7 +30,8 @@ from fedmedlora.training.examples import MARKED_SHARE, make_examples
 class Resident:
     """Loaded once for a whole study.
 
-    examples: by site that trains, encoded training examples. validation: the coordinator's examples for Fed-MedLoRA+ by
+    examples: by source, encoded training examples: of each site that trains, and what settings make of sites' notes.
+    derived: what is known of the latter. validation: the coordinator's examples for Fed-MedLoRA+ by
     site, from dev parts alone. dropped: what encoding could not hold, by site.
     """
 
@@ -37,13 +41,30 @@ class Resident:
     adapted: Adapted
     encoder: Encoder
     decoder: Decoder
-    examples: Mapping[str, Sequence[Example]]
+    examples: Mapping[Source, Sequence[Example]]
+    derived: Mapping[Derived, DerivedExamples]
     validation: Mapping[str, Encoded]
     dropped: Mapping[str, Mapping[str, int]]
 
-    def corpus(self, sites: Sequence[str]) -> Corpus:
-        """The training examples of some sites, together."""
-        return prepare([example for site in sites for example in self.examples[site]])
+    @property
+    def cells(self) -> list[Cell]:
+        """The study's cells, but for those that ask for more notes than a new site has."""
+        return [cell for cell in study_cells(self.config) if all(source in self.examples for source in cell.sources)]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the settings derived from the sites, and what a site is too small for, in words."""
+        said = describe_cases(self.config)
+        for site in self.config.new_sites if "low-resource" in self.config.settings else ():
+            held = len(self.sites[site].parts["train"])
+            beyond = [str(count) for count in self.config.low_resource.notes if count > held]
+            if beyond:
+                said.append(f"low-resource: site '{site}' has {held} training notes; left out: {', '.join(beyond)}")
+        return said
+
+    def corpus(self, sources: Sequence[Source]) -> Corpus:
+        """The training examples of some sources, together."""
+        return prepare([example for source in sources for example in self.examples[source]])
 
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Corpus:
         """The validation examples of some sites and tasks, together. Raises CorpusError when there is none."""
@@ -78,7 +99,8 @@ def load_resident(config: StudyConfig) -> Resident:
     base = load_base(config.base, dtype=working_dtype(training.bf16))
     adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
     encoder = Encoder(base.tokenizer, labels, "brief", usable_tokens(base, training.max_tokens))
-    examples, dropped = {}, {}
+    examples: dict[Source, Sequence[Example]] = {}
+    dropped = {}
     for name in config.members:
         site = notes[name]
         encoded = make_examples(
@@ -97,7 +119,15 @@ def load_resident(config: StudyConfig) -> Resident:
         examples[name], dropped[name] = encoded.examples, dict(sorted(encoded.dropped.items()))
     validation = _validation_examples(config, notes, encoder)
     decoder = make_decoder(adapted, config.evaluation.batch_size)
-    return Resident(config, labels, notes, adapted, encoder, decoder, examples, validation, dropped)
+    derived = derive_examples(
+        (source for cell in study_cells(config) for source in cell.sources if not isinstance(source, str)),
+        config,
+        notes,
+        encoder,
+        examples,
+    )
+    examples.update((source, made.examples) for source, made in derived.items())
+    return Resident(config, labels, notes, adapted, encoder, decoder, examples, derived, validation, dropped)
 
 
 def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], encoder: Encoder) -> dict[str, Encoded]:
@@ -108,7 +138,7 @@ def _validation_examples(config: StudyConfig, notes: Mapping[str, SiteNotes], en
     found = {
         name: make_examples(site.parts["dev"], encoder, config.tasks, max_per_task=most, seed=f"validation/{name}")
         for name, site in notes.items()
-        if site.parts["dev"]
+        if site.parts["dev"] and name in config.members
     }
     if not any(encoded.examples for encoded in found.values()):
         raise CorpusError(
@@ -141,6 +171,8 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         },
         "adapter": {"parameters": state.parameters, "bytes": state.nbytes},
         "sites": [_describe_site(resident, name) for name in resident.sites],
+        "derived": [_describe_derived(source, made, resident.labels) for source, made in resident.derived.items()],
+        "cells": [_describe_cell(cell, config) for cell in resident.cells],
     }
     return json.loads(json.dumps(described))  # type: ignore[no-any-return]
 
@@ -169,10 +201,39 @@ def _describe_site(resident: Resident, name: str) -> dict[str, object]:
         "name": name,
         "synthetic": config.synthetic is not None,
         "external": config.external,
+        "new": config.new,
         "recipe": config.recipe,
         "labels": list(site.labels or resident.labels.names),
         "parts": parts,
         "dropped": dropped,
+    }
+
+
+def _describe_derived(source: Derived, made: DerivedExamples, labels: LabelSet) -> dict[str, object]:
+    asked = {name for example in made.examples for name in labels.asked(example.request.document.labels)}
+    return {
+        "name": source.name,
+        "seed": None if isinstance(source, Changed) else source.seed,
+        "documents": made.documents,
+        "examples": _by_task(made.examples),
+        "target_tokens": sum(len(example.completion) for example in made.examples),
+        "labels": [name for name in labels.names if name in asked],
+        "digest": made.digest,
+        "changed": dict(made.changed),
+        "dropped": dict(made.dropped),
+    }
+
+
+def _describe_cell(cell: Cell, config: StudyConfig) -> dict[str, object]:
+    """What a report needs to know of a cell, run or not."""
+    return {
+        "arm": cell.arm,
+        "seed": cell.seed,
+        "trained_on": cell.trained_on,
+        "setting": cell.setting,
+        "variant": {} if cell.variant is None else cell.variant.to_json(),
+        "rounds": 0 if not cell.members else 1 if isinstance(cell.variant, LowResource) else config.rounds,
+        "tests": cell.tests(config),
     }
 
 

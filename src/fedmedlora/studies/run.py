@@ -21,7 +21,7 @@ from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError, EnvironmentProblem, TrainingError
-from fedmedlora.federation.checkpoint import adapter_file, has_checkpoint
+from fedmedlora.federation.checkpoint import adapter_file, federation_in, has_checkpoint, read_checkpoint
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
@@ -30,15 +30,24 @@ from fedmedlora.markup.encode import Encoder
 from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
-from fedmedlora.studies.cells import Cell, cell_rule, cell_server, cell_wire, federated_rule, study_cells
+from fedmedlora.studies.cells import (
+    Cell,
+    cell_rule,
+    cell_server,
+    cell_wire,
+    federated_rule,
+    few_notes_settings,
+    study_cells,
+)
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.examples import keep_examples
 from fedmedlora.studies.families import Families
 from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.resident import Resident, describe_run, load_resident
+from fedmedlora.studies.steps import Steps
+from fedmedlora.studies.variants import LowResource
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
-from fedmedlora.training.loop import Progress, TrainSettings
 from fedmedlora.training.site import LessonTrainer, own_tensors, settings_to_scalars
 
 _OF_NO_CONSEQUENCE = frozenset(
@@ -81,6 +90,9 @@ def run_study(
     resident = load_resident(config)
     check_api(resident)
     families = Families(resident)
+    cells = resident.cells
+    for line in resident.remarks:
+        watcher.note(line)
     for cell in cells:
         family = families.of(cell)
         if cell_rule(cell, config.plus).needs_losses:
@@ -141,7 +153,8 @@ def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
         write_atomic(path, json.dumps(now, indent=1, sort_keys=True) + "\n")
         return
     then: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in ("base", "adapter", "encoder", "sites", "machine") if then.get(key) != now.get(key)]
+    deciding = ("base", "adapter", "encoder", "sites", "derived", "machine")
+    changed = [key for key in deciding if then.get(key) != now.get(key)]
     if changed:
         raise ConfigError(
             f"{out}: this run was started with another {', another '.join(changed)} (see its {RUN_FILE}). Notes, base, "
@@ -172,7 +185,7 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
         state = result.state
         _record_rounds(run, cell, result)
     else:
-        result, state = None, family.learner.fresh(cell.seed)
+        result, state = None, _initial(run, cell)
     states = _final_states(run, cell, state)
     for site, setting in to_test.items():
         if site not in tested:
@@ -186,7 +199,8 @@ def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, A
     """The model that each site ends with, saved: one for all, or one a site where part of it never travelled."""
     folder, family = run.out / "adapters" / cell.folder, run.families.of(cell)
     if not cell.personal:
-        family.save(state, folder)
+        if not cell.untrained_start:
+            family.save(state, folder)
         return dict.fromkeys(run.resident.sites, state)
     states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.config.members}
     for site, own in states.items():
@@ -198,23 +212,31 @@ def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, 
     """What a site has after a round: the global adapter, and in place of what never travelled its own tensors."""
     if not cell.personal:
         return state
-    own = own_tensors(run.out / "state" / cell.folder, site, round_number)
+    folder = run.out / "state" / cell.folder
+    own = own_tensors(folder, site, round_number, federation_in(folder))
     # A site that never finished a round has trained nothing of its own: it is left with what it began with.
     return AdapterState({**run.families.of(cell).learner.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
 
 
 def _train(run: StudyRun, cell: Cell) -> FederationResult:
     family, config = run.families.of(cell), run.config
-    settings = family.settings(cell)
+    settings, rounds = family.settings(cell), config.rounds
+    lessons = {name: family.lesson(sources) for name, sources in cell.members}
+    if isinstance(cell.variant, LowResource):
+        settings, rounds = few_notes_settings(settings, config, sum(map(len, lessons.values()))), 1
     folder = run.out / "state" / cell.folder
     trainers: list[SiteTrainer] = [
-        LessonTrainer(name, family.lesson(notes), folder, _step_watcher(run, name)) for name, notes in cell.members
+        LessonTrainer(name, lesson, folder, Steps(run.watcher, name)) for name, lesson in lessons.items()
     ]
+    if has_checkpoint(folder) and _scores_dev(run, cell):
+        # What a site does not send it keeps for two rounds: what a kill left unscored is scored before the next.
+        for record in read_checkpoint(folder)[0].history:
+            _dev_scores(run, cell, record.round)
     rule = federated_rule(cell, config)
     plan = FederationPlan(
         tuple(name for name, _ in cell.members),
         rule,
-        config.rounds,
+        rounds,
         cell.seed,
         settings_to_scalars(settings),
         wire=cell_wire(cell, config.federation),
@@ -223,41 +245,39 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
     return run_federation(
         in_process_grid(trainers),
         plan,
-        family.learner.fresh(cell.seed),
+        _initial(run, cell),
         folder,
-        # By dev notes of the sites that train: a site that is left out has no say.
         validator=make_judge(run.resident, family, cell.sites, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
-        on_round=lambda record, state: _finish_round(run, cell, settings, record, state),
+        on_round=lambda record, state: _finish_round(run, cell, rounds, record, state),
     )
 
 
-def _step_watcher(run: StudyRun, name: str) -> _Steps:
-    return _Steps(run.watcher, name)
+def _initial(run: StudyRun, cell: Cell) -> AdapterState:
+    """What a cell begins with: the final state of another, or a fresh one."""
+    family = run.families.of(cell)
+    if cell.start is None:
+        return family.learner.fresh(cell.seed)
+    folder = run.out / "adapters" / cell.start.folder
+    if not folder.is_dir():
+        raise TrainingError(f"the model that it begins with, {cell.start.arm}, seed {cell.seed}, was not trained.")
+    return family.load(folder)
 
 
-class _Steps:
-    """Passes a site's optimizer steps on as one stretch a round."""
-
-    def __init__(self, watcher: Watcher, name: str) -> None:
-        self._watcher, self._name = watcher, name
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step == 1:
-            self._watcher.begin(f"training {self._name}", progress.steps)
-        self._watcher.advance(1, f"loss {progress.loss:.4f}")
-
-
-def _finish_round(run: StudyRun, cell: Cell, settings: TrainSettings, record: RoundRecord, state: AdapterState) -> None:
+def _finish_round(run: StudyRun, cell: Cell, rounds: int, record: RoundRecord, state: AdapterState) -> None:
     losses = ", ".join(f"{site.site} {site.loss:.4f}" for site in record.sites if site.loss is not None)
     run.watcher.note(
-        f"round {record.round + 1}/{run.config.rounds}: {record.seconds:.0f} s, training loss {losses}"
+        f"round {record.round + 1}/{rounds}: {record.seconds:.0f} s, training loss {losses}"
         + (f", {(record.bytes_sent + record.bytes_received) / 1e6:.1f} MB exchanged" if cell.federated else "")
     )
     for site, reason in record.refused.items():
         run.watcher.note(f"round {record.round + 1}: site '{site}' was left out: {reason}")
-    if run.config.evaluation.evaluate_dev_each_round:
+    if _scores_dev(run, cell):
         _dev_scores(run, cell, record.round, state)
+
+
+def _scores_dev(run: StudyRun, cell: Cell) -> bool:
+    return run.config.evaluation.evaluate_dev_each_round and bool(cell.dev_sites(run.config))
 
 
 def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterState | None = None) -> Json:
@@ -271,9 +291,7 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
     scores: dict[str, object] = {}
     family = run.families.of(cell)
-    for name in run.config.members:
-        if name == cell.left_out:
-            continue
+    for name in cell.dev_sites(run.config):
         documents = run.resident.documents(name, "dev")
         if documents:
             family.learner.write(_at_site(run, cell, round_number, state, name))
@@ -329,7 +347,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
     for record in result.history:
         if (*cell.key, record.round) in known:
             continue
-        dev = _dev_scores(run, cell, record.round) if run.config.evaluation.evaluate_dev_each_round else {}
+        dev = _dev_scores(run, cell, record.round) if _scores_dev(run, cell) else {}
         line = {
             "arm": cell.arm,
             "seed": cell.seed,
@@ -363,7 +381,7 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
     sites = [site for record in history for site in record.sites]
     messages = 2 * sum(1 for site in sites if site.outcome != "absent")
     return {
-        **_head("arm", cell, "in-domain" if cell.left_out is None else "leave-one-out"),
+        **_head("arm", cell, cell.setting),
         "seconds": round(sum(record.seconds for record in history), 3),
         "validation_seconds": round(sum(record.validation_seconds for record in history), 3),
         "target_tokens": sum(site.trained_tokens for site in sites),
@@ -377,7 +395,14 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
 
 
 def _head(kind: str, cell: Cell, setting: SettingName) -> dict[str, object]:
-    return {"kind": kind, "setting": setting, "arm": cell.arm, "seed": cell.seed, "trained_on": cell.trained_on}
+    return {
+        "kind": kind,
+        "setting": setting,
+        "variant": {} if cell.variant is None else cell.variant.to_json(),
+        "arm": cell.arm,
+        "seed": cell.seed,
+        "trained_on": cell.trained_on,
+    }
 
 
 def _key(line: Mapping[str, object]) -> tuple[object, object, object]:

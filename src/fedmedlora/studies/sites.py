@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedmedlora.config.models import FileSplit, PartFiles, SeededSplit, SiteConfig, StudyConfig
+from fedmedlora.config.models import SiteConfig, StudyConfig
+from fedmedlora.config.splits import FileSplit, PartFiles, SeededSplit
 from fedmedlora.corpus.check import validate_labels
 from fedmedlora.corpus.document import Document
 from fedmedlora.corpus.formats import read_documents
@@ -61,7 +62,9 @@ def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
     dropped: Counter[str] = Counter()
     parts = _generated(site) if site.synthetic is not None else _read_parts(site, config, dropped)
     if site.labels is not None:
-        parts = {part: [_narrow(document, site.labels, dropped) for document in held] for part, held in parts.items()}
+        parts = {
+            part: [narrow_labels(document, site.labels, dropped) for document in held] for part, held in parts.items()
+        }
     if site.credentialed:
         parts = {part: [_credentialed(document) for document in held] for part, held in parts.items()}
     if site.external:
@@ -127,7 +130,7 @@ def _read(site: SiteConfig, path: Path, dropped: Counter[str]) -> list[Document]
     return mapped.documents
 
 
-def _narrow(document: Document, labels: Sequence[str], dropped: Counter[str]) -> Document:
+def narrow_labels(document: Document, labels: Sequence[str], dropped: Counter[str]) -> Document:
     """The document as if annotated for these labels alone; what falls out is counted by label."""
     wanted = set(labels) if document.labels is None else set(labels) & set(document.labels)
     relations = tuple(relation for relation in document.relations if relation.type in wanted)

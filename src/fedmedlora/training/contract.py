@@ -34,12 +34,15 @@ class RoundPlan:
 
     round: from 0. rounds: of the whole federation, which a learning-rate schedule spans. seed: of the federation; a
     site derives its own from seed, round and its name. settings: training settings, opaque to the federation.
+    federation: hexadecimal digest of what decides the federation's result, which names what a site keeps between its
+    rounds; empty where a trainer is called without one.
     """
 
     round: int
     rounds: int
     seed: int
     settings: Settings
+    federation: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.round < self.rounds:

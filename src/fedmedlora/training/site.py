@@ -74,11 +74,11 @@ class LessonTrainer:
         moments = self._recall(plan) if settings.keep_moments and plan.round else None
         done = optimise(self.lesson, settings, schedule, seed=seed, moments=moments, on_step=self.on_step)
         if done.moments is not None:
-            write_atomic(self._file("moments", plan.round), _moments_bytes(done.moments))
+            self._keep("moments", plan, _moments_bytes(done.moments))
         trained = learner.read()
         if own:
             arrays = {name: np.ascontiguousarray(trained.arrays[name]) for name in own}
-            write_atomic(self._file("own", plan.round), write_tensors(arrays))
+            self._keep("own", plan, write_tensors(arrays))
         return SiteUpdate(
             self.site,
             plan.round,
@@ -97,27 +97,35 @@ class LessonTrainer:
         return AdapterState({**fresh, **state.arrays, **kept}, state.spec)
 
     def _kept(self, own: Sequence[str], plan: RoundPlan) -> dict[str, np.ndarray]:
-        arrays = own_tensors(self._file("own", plan.round - 1).parent, self.site, plan.round - 1)
+        arrays = own_tensors(self._folder("own"), self.site, plan.round - 1, plan.federation)
         if not arrays:
             _log.warning("site '%s' has kept nothing of earlier rounds: what it does not send begins anew", self.site)
             return {}
         if sorted(arrays) != sorted(own):
             raise AdapterError(
                 f"site '{self.site}', round {plan.round}: the tensors that it kept are not those that do not travel. "
-                "Another federation used its folder: give each its own."
+                "Start the federation again."
             )
         return arrays
 
-    def _file(self, what: str, round_number: int) -> Path:
+    def _keep(self, what: str, plan: RoundPlan, data: bytes) -> None:
+        """Save what the next round needs, then drop what neither it nor a repeat of this round can ask for."""
+        kept = _memory_files(self._folder(what), what, self.site, plan.federation)
+        write_atomic(_memory_file(self._folder(what), what, self.site, plan.federation, plan.round), data)
+        for number in [number for number in sorted(kept) if number < plan.round][:-1]:
+            kept[number].unlink(missing_ok=True)
+
+    def _folder(self, what: str) -> Path:
         if self.memory is None:
             raise ConfigError(
                 f"site '{self.site}' has something to keep between rounds ({what}) and no folder for it. Give the site "
                 'one; or, for AdamW\'s moments, set optimizer_state = "reset".'
             )
-        return _memory_file(self.memory, what, self.site, round_number)
+        return self.memory
 
     def _recall(self, plan: RoundPlan) -> Moments:
-        arrays = _read(self._file("moments", plan.round - 1), self.site)
+        folder = self._folder("moments")
+        arrays = _read(_memory_file(folder, "moments", self.site, plan.federation, plan.round - 1), self.site)
         first = {name[2:]: array for name, array in arrays.items() if name.startswith("1 ")}
         second = {name[2:]: array for name, array in arrays.items() if name.startswith("2 ")}
         return Moments(int(arrays["step"][0]), first, second)
@@ -144,20 +152,29 @@ def make_parts_validator(adapted: Adapted, parts: Sequence[Corpus], settings: Tr
     return judge
 
 
-def own_tensors(memory: Path, site: str, round_number: int) -> dict[str, np.ndarray]:
-    """What a site trained and did not send, by name: of the last round up to that one in which it did; else empty.
+def own_tensors(memory: Path, site: str, round_number: int, federation: str = "") -> dict[str, np.ndarray]:
+    """What a site trained in a federation and did not send, by name: of its last round up to that one; else empty.
 
-    Raises AdapterError when the file is damaged.
+    Only the last two rounds of the site are kept. Raises AdapterError when the file is damaged.
     """
-    for number in range(round_number, -1, -1):
-        path = _memory_file(memory, "own", site, number)
-        if path.exists():
-            return _read(path, site)
-    return {}
+    kept = _memory_files(memory, "own", site, federation)
+    last = max((number for number in kept if number <= round_number), default=None)
+    return {} if last is None else _read(kept[last], site)
 
 
-def _memory_file(memory: Path, what: str, site: str, round_number: int) -> Path:
-    return memory / f"{what}-{site}-{round_number}.safetensors"
+def _memory_files(memory: Path, what: str, site: str, federation: str) -> dict[int, Path]:
+    """What a site keeps for a federation, by round."""
+    name = _memory_file(memory, what, site, federation, 0).name
+    start, end = name[: name.rindex("0")], ".safetensors"
+    found = [path for path in memory.glob(f"*{end}") if path.name.startswith(start)]
+    numbers = {path.name.removeprefix(start).removesuffix(end): path for path in found}
+    return {int(number): path for number, path in numbers.items() if number.isdecimal()}
+
+
+def _memory_file(memory: Path, what: str, site: str, federation: str, round_number: int) -> Path:
+    """The federation's digest is in the name, lest what an earlier one kept in the same folder be taken up."""
+    words = (what, site, *([federation[:16]] if federation else []), str(round_number))
+    return memory / f"{'-'.join(words)}.safetensors"
 
 
 def _read(path: Path, site: str) -> dict[str, np.ndarray]:
