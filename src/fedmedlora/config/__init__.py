@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.models import (
     BUNDLED,
     ApiConfig,
     ArmName,
-    BertConfig,
     EvaluationConfig,
     FederationConfig,
     Objective,

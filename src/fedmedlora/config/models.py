@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from fedmedlora.config.arms import BERT
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.fields import Checked as _Checked
 from fedmedlora.config.fields import Count as _Count
 from fedmedlora.config.fields import CountOrZero as _CountOrZero
@@ -58,7 +59,6 @@ WirePrecision: TypeAlias = Literal["float32", "bfloat16", "int8"]
 ServerOptimizerName: TypeAlias = Literal["average", "momentum", "adam"]
 
 BUNDLED = "bundled"
-MINILM = "minilm"
 
 
 class SyntheticNotes(_Checked):
@@ -201,22 +201,6 @@ class ApiConfig(_Checked):
     allow_credentialed: _Switch = Field(
         default=False, description="send credentialed notes too; only where their agreement permits that server"
     )
-
-
-class BertConfig(_Checked):
-    """The arms bert-*: an encoder that tags tokens, trained whole or with a LoRA. What is unset is as in [training]."""
-
-    encoder: str | None = Field(
-        default=None, min_length=1, description="'minilm', a folder, or a Hugging Face hub name; the arms need it"
-    )
-    lr: _Positive = Field(default=1e-4, description="peak learning rate where all weights are trained")
-    lora_lr: _Positive = Field(default=2e-3, description="peak learning rate of LoRA and heads")
-    epochs_per_round: _Count | None = Field(default=None, description="passes over a site's examples in one round")
-    batch_size: _Count | None = Field(default=None, description="examples per batch")
-    rank: _Count | None = Field(default=None, description="LoRA r")
-    alpha: _Positive | None = Field(default=None, description="LoRA alpha")
-    dropout: _Fraction | None = Field(default=None, description="LoRA dropout probability")
-    max_tokens: _Count = Field(default=512, description="tokens of a text; what is beyond is cut off and counted")
 
 
 class FederationConfig(_Checked):

@@ -28,11 +28,10 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from fedmedlora.config.encoder import MINILM, BertConfig
 from fedmedlora.config.models import (
     BUNDLED,
-    MINILM,
     ApiConfig,
-    BertConfig,
     EvaluationConfig,
     FederationConfig,
     PlusConfig,

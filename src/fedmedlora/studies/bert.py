@@ -35,7 +35,7 @@ class BertExamples:
     """Every site's examples as tagged rows.
 
     questions: turns windows into questions; what is too long is cut, never left out. training: by source, what settings
-    make of sites' notes among them; validation: by site, from dev parts alone. dropped: by site, what could not be held.
+    make of sites' notes among them; validation: by site, from dev parts. dropped: by site, what could not be held.
     """
 
     questions: Encoder
@@ -184,7 +184,7 @@ def _judging_examples(resident: Resident, questions: Encoder) -> dict[str, Encod
             seed=f"validation/{name}",
         )
         for name, site in resident.sites.items()
-        if site.parts["dev"]
+        if site.parts["dev"] and name in config.members
     }
 
 
