@@ -28,8 +28,9 @@ from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.training.batch import Corpus, prepare
+from fedmedlora.training.causal import CausalLesson
 from fedmedlora.training.loop import TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, settings_to_scalars
+from fedmedlora.training.site import LessonTrainer, settings_to_scalars
 
 NAMES = ("round_3_sites", "round_10_sites", "round_10_sites_memory", "scaling_1_to_32")
 
@@ -58,7 +59,9 @@ def site_corpora(base: Base, sites: int, examples: int) -> list[Corpus]:
 
 def our_round(adapted: Adapted, corpora: Sequence[Corpus], settings: TrainSettings) -> float:
     """Seconds of one round over sites that share the resident base."""
-    trainers = [LoraSiteTrainer(f"site-{number:02}", adapted, corpus) for number, corpus in enumerate(corpora)]
+    trainers = [
+        LessonTrainer(f"site-{number:02}", CausalLesson(adapted, corpus)) for number, corpus in enumerate(corpora)
+    ]
     plan = FederationPlan(
         tuple(trainer.site for trainer in trainers), find_rule("fedmedlora"), 1, 0, settings_to_scalars(settings)
     )

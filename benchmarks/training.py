@@ -26,7 +26,8 @@ from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.precision import working_dtype
 from fedmedlora.markup.encode import Task
 from fedmedlora.training.batch import Corpus, prepare
-from fedmedlora.training.loop import Fit, Schedule, TrainSettings, fit
+from fedmedlora.training.causal import fit
+from fedmedlora.training.loop import Fit, Schedule, TrainSettings
 from fedmedlora.training.objective import Objective
 
 

@@ -32,8 +32,9 @@ from fedmedlora.config.study_file import load_study
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.resident import Resident, load_resident
 from fedmedlora.training.batch import Batch, Corpus, prepare
+from fedmedlora.training.causal import fit, loss_over, validation_batches
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
-from fedmedlora.training.loop import Moments, Schedule, TrainSettings, fit, loss_over, validation_batches
+from fedmedlora.training.loop import Moments, Schedule, TrainSettings
 
 _JUDGED = 200
 

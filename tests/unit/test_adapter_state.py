@@ -133,7 +133,7 @@ def test_spec_json_round_trip() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rank": 0}, "rank is 0"),
+        ({"rank": -1}, "rank is -1"),
         ({"rank": "2"}, "'rank' is missing or not an integer"),
         ({"alpha": -1.0}, "alpha is -1.0"),
         ({"alpha": float("nan")}, "alpha is nan"),

@@ -140,7 +140,7 @@ def test_an_update_that_lacks_a_record(lacking: str) -> None:
         ("update", "wire", "int4", "'wire' is none of float32, bfloat16, int8"),
         ("metrics", "loss", 1, "'loss' is missing or no float"),
         ("spec", "targets", "q_proj", "adapter spec cannot be read"),
-        ("spec", "rank", 0, "adapter spec cannot be read"),
+        ("spec", "rank", -1, "adapter spec cannot be read"),
     ],
 )
 def test_an_update_with_a_wrong_field(record: str, key: str, value: object, reason: str) -> None:

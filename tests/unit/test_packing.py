@@ -31,8 +31,9 @@ from fedmedlora.errors import TrainingError
 from fedmedlora.markup.encode import Encoder
 from fedmedlora.training.batch import Corpus, collate, epoch_batches, prepare, split_batch
 from fedmedlora.training.budget import affordable_tokens, kept_bytes_per_token
+from fedmedlora.training.causal import fit, validation_loss
 from fedmedlora.training.examples import make_examples
-from fedmedlora.training.loop import LossSum, Schedule, TrainSettings, fit, validation_loss
+from fedmedlora.training.loop import LossSum, Schedule, TrainSettings
 from fedmedlora.training.objective import Objective, summed_loss
 
 KINDS: tuple[tiny.Kind, ...] = ("llama", "qwen2", "qwen3", "neox", "gpt2", "mistral")

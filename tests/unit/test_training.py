@@ -21,12 +21,13 @@ from fedmedlora.corpus.document import Document
 from fedmedlora.errors import AdapterError, ConfigError, TrainingError
 from fedmedlora.markup.encode import Encoder, Example
 from fedmedlora.training.batch import Corpus, collate, epoch_batches, prepare
+from fedmedlora.training.causal import CausalLesson, fit, loss_over, validation_loss
 from fedmedlora.training.contract import RoundPlan
 from fedmedlora.training.examples import make_examples
-from fedmedlora.training.loop import Fit, Moments, Schedule, TrainSettings, fit, loss_over, validation_loss
+from fedmedlora.training.loop import Fit, Moments, Schedule, TrainSettings, optimise
 from fedmedlora.training.objective import Objective, summed_loss
 from fedmedlora.training.site import (
-    LoraSiteTrainer,
+    LessonTrainer,
     make_validator,
     own_tensors,
     settings_from_scalars,
@@ -239,7 +240,7 @@ def test_no_example() -> None:
     with pytest.raises(TrainingError, match="no validation example"):
         validation_loss(adapted, prepare([]), TrainSettings())
     with pytest.raises(TrainingError, match="site 'a' has 0 training examples"):
-        LoraSiteTrainer("a", adapted, prepare([])).register()
+        LessonTrainer("a", CausalLesson(adapted, prepare([]))).register()
 
 
 def test_validation_does_not_depend_on_batches() -> None:
@@ -309,9 +310,9 @@ def test_a_capped_sample_keeps_the_answers_that_mark_something() -> None:
             assert places == sorted(places)
 
 
-def one_batch_trainer(adapted: Adapted, memory: Path | None) -> LoraSiteTrainer:
+def one_batch_trainer(adapted: Adapted, memory: Path | None) -> LessonTrainer:
     """A site whose epoch is one batch, so that the order is the same whatever the seed."""
-    return LoraSiteTrainer("north", adapted, prepare(examples_of(adapted)[:4]), memory)
+    return LessonTrainer("north", CausalLesson(adapted, prepare(examples_of(adapted)[:4])), memory)
 
 
 def test_rounds_with_kept_moments_are_one_run(tmp_path: Path) -> None:
@@ -322,7 +323,7 @@ def test_rounds_with_kept_moments_are_one_run(tmp_path: Path) -> None:
     for number in range(3):
         state = site.run_round(state, RoundPlan(number, 3, 0, settings_to_scalars(settings))).state
     adapted.write(stirred(adapted))
-    whole = fit(adapted, site.corpus, replace(settings, epochs=6), Schedule(0, 6, 0.03), seed="any")
+    whole = optimise(site.lesson, replace(settings, epochs=6), Schedule(0, 6, 0.03), seed="any")
     assert whole.steps == 6
     assert adapted.read() == state
     # Fresh moments in every round end elsewhere.
@@ -337,12 +338,12 @@ def test_a_round_asked_for_again_gives_the_same_bits(tmp_path: Path) -> None:
     adapted = make_adapted(dropout=0.2)
     settings = settings_to_scalars(TrainSettings(lr=0.01, epochs=1, keep_moments=True))
     corpus = prepare(examples_of(adapted))
-    first = LoraSiteTrainer("north", adapted, corpus, tmp_path)
+    first = LessonTrainer("north", CausalLesson(adapted, corpus), tmp_path)
     start = first.run_round(stirred(adapted), RoundPlan(0, 2, 7, settings)).state
     update = first.run_round(start, RoundPlan(1, 2, 7, settings))
     # A process of its own, after other work.
     other = make_adapted(dropout=0.2)
-    again = LoraSiteTrainer("north", other, prepare(examples_of(other)), tmp_path)
+    again = LessonTrainer("north", CausalLesson(other, prepare(examples_of(other))), tmp_path)
     assert again.run_round(start, RoundPlan(1, 2, 7, settings)).state == update.state
     assert again.register() == first.register()
     assert (update.examples, update.steps, update.target_tokens) == (19, 5, corpus.target_tokens)

@@ -35,6 +35,16 @@ class Adapted:
     spec: AdapterSpec
     packed: bool = False
 
+    @property
+    def trunk(self) -> PreTrainedModel:
+        """The model under the adapter."""
+        return self.base.model
+
+    @property
+    def base_digest(self) -> str:
+        """Of the base that the adapter belongs to."""
+        return self.base.digest
+
     @cached_property
     def readout(self) -> Readout:
         """Blocks and head, checked once; `attach_lora` does so while the adapter still changes nothing."""
@@ -48,7 +58,7 @@ class Adapted:
     @property
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Names as in AdapterState, with their trainable weights, sorted by name."""
-        found = [(_state_name(name), value) for name, value in self.model.named_parameters() if value.requires_grad]
+        found = [(state_name(name), value) for name, value in self.model.named_parameters() if value.requires_grad]
         return sorted(found, key=lambda item: item[0])
 
     def read(self) -> AdapterState:
@@ -130,6 +140,6 @@ def attach_lora(base: Base, *, rank: int = 16, alpha: float = 64.0, dropout: flo
     return adapted
 
 
-def _state_name(name: str) -> str:
+def state_name(name: str) -> str:
     """PEFT's name on disk for a parameter of its default adapter."""
     return name.replace(".default.", ".")

@@ -33,14 +33,18 @@ TENSOR_FILE = "adapter_model.safetensors"
 SPEC_FILE = "fedmedlora.json"
 _METADATA_KEY = "fedmedlora"
 
+WHOLE = 0
+"""The rank of what is no LoRA: the weights themselves, which α does not scale."""
+
 
 @dataclass(frozen=True)
 class AdapterSpec:
     """What a set of adapter arrays belongs to.
 
-    `rank` and `alpha` are LoRA's r and α (the update is scaled by α / r), `targets` the adapted modules' names, kept
-    sorted and without repeats, `base_digest` the hex digest of the base model's configuration and weights.
-    Raises AdapterError for a rank under 1, an α that is not positive, no target, or no digest.
+    `rank` and `alpha` are LoRA's r and α (the update is scaled by α / r), or `WHOLE` and any α, `targets` the adapted
+    modules' names, kept sorted and without repeats, `base_digest` the hex digest of what the arrays belong to: the base
+    model's configuration and weights. Raises AdapterError for a negative rank, an α that is not positive, no target, or
+    no digest.
     """
 
     rank: int
@@ -51,8 +55,8 @@ class AdapterSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "alpha", float(self.alpha))
         object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
-        if self.rank < 1:
-            raise AdapterError(f"LoRA rank is {self.rank}; expected an integer of at least 1.")
+        if self.rank < WHOLE:
+            raise AdapterError(f"LoRA rank is {self.rank}; expected an integer of at least 1, or {WHOLE} for no LoRA.")
         if not (math.isfinite(self.alpha) and self.alpha > 0):
             raise AdapterError(f"LoRA alpha is {self.alpha}; expected a positive number.")
         if not self.targets or not all(self.targets):
@@ -233,10 +237,13 @@ def from_bytes(data: bytes) -> AdapterState:
     return state
 
 
-def save_state(state: AdapterState, folder: Path, base_name: str) -> None:
+def save_state(
+    state: AdapterState, folder: Path, base_name: str, configuration: Mapping[str, object] = MappingProxyType({})
+) -> None:
     """Write an adapter folder in PEFT's layout, with `fedmedlora.json` (spec, digest) beside PEFT's two files.
 
-    `base_name` is the base model's path or hub name, for programs that load the folder with PEFT. Each file is
+    `base_name` is the base model's path or hub name, for programs that load the folder with PEFT; `configuration`
+    replaces or adds keys of PEFT's configuration where the base is no causal language model. Each file is
     replaced atomically, and `fedmedlora.json` goes first and comes last: after a crash `load_state` either finds a
     whole adapter or says that the folder is incomplete. Other files in the folder stay.
     """
@@ -251,6 +258,7 @@ def save_state(state: AdapterState, folder: Path, base_name: str) -> None:
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,
+        **configuration,
     }
     note = {"format": 1, "spec": state.spec.to_json(), "digest": state.digest}
     (folder / SPEC_FILE).unlink(missing_ok=True)

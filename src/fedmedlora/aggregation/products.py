@@ -74,6 +74,9 @@ class ProductMean:
         shares = raw / raw.sum()
         arrays: dict[str, Array] = {}
         lost: dict[str, Array] = {}
+        for name in first.arrays.keys() - {name for name in first.arrays if _A in name or _B in name}:
+            whole = sum(share * _double(state, name) for share, state in zip(shares, self._states, strict=True))
+            arrays[name] = _single(np.asarray(whole))
         for name_a, name_b in paired_names(first.arrays):
             kept, rest = self._average_module(name_a, name_b, shares)
             arrays[name_a], arrays[name_b] = kept
@@ -105,9 +108,13 @@ class ProductMean:
 
 
 def paired_names(arrays: Mapping[str, Array]) -> list[tuple[str, str]]:
-    """The names of each module's A and B. Raises AdapterError, naming the tensor, for one without the other."""
+    """The names of each module's A and B. Raises AdapterError, naming the tensor, for one without the other.
+
+    What is neither (a classifier's weights) has no product, and is averaged for itself.
+    """
     pairs = [(name, name.replace(_A, _B)) for name in arrays if _A in name]
-    for name in sorted(arrays.keys() ^ {name for pair in pairs for name in pair}):
+    factors = {name for name in arrays if _A in name or _B in name}
+    for name in sorted(factors ^ {name for pair in pairs for name in pair}):
         raise AdapterError(f"tensor '{name}' has no partner, or its partner is missing; a product needs A and B.")
     return pairs
 

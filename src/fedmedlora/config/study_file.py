@@ -28,6 +28,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from fedmedlora.config.encoder import MINILM, BertConfig
 from fedmedlora.config.models import (
     BUNDLED,
     ApiConfig,
@@ -48,7 +49,8 @@ from fedmedlora.errors import ConfigError, nearest
 CORPORA_VARIABLE = "FEDMEDLORA_CORPORA"
 
 _Table: TypeAlias = dict[str, object]
-_PATH_KEYS = ("base", "corpora_root", "labels")
+_PATH_KEYS = ("base", "corpora_root", "labels", "bert.encoder")
+_MODEL_KEYS = ("base", "bert.encoder")
 _BARE_WORD = re.compile(r"[A-Za-z./~][^\s\"'\[\]{},=#]*")
 
 # Where a table of that name stands, which model describes it; split kinds stand under their tag.
@@ -56,6 +58,7 @@ _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): StudyConfig,
     ("training",): TrainingConfig,
     ("plus",): PlusConfig,
+    ("bert",): BertConfig,
     ("fedprox",): ProxConfig,
     ("api",): ApiConfig,
     ("federation",): FederationConfig,
@@ -110,6 +113,9 @@ def study_table(config: StudyConfig, folder: Path) -> dict[str, object]:
         table["labels"] = _relative(config.labels, folder)
     if Path(config.base).is_absolute():
         table["base"] = _relative(Path(config.base), folder)
+    if config.bert.encoder is not None and Path(config.bert.encoder).is_absolute():
+        encoder = _relative(Path(config.bert.encoder), folder)
+        table["bert"] = {**config.bert.model_dump(mode="json", exclude_none=True), "encoder": encoder}
     table["sites"] = [_site_table(site, config.corpora_root, folder) for site in config.sites]
     return table
 
@@ -153,8 +159,8 @@ def _override(table: _Table, override: str) -> None:
     if not (equals and all(keys)):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, for instance training.lr=1e-4.")
     value = _parse(override, text.strip())
-    if len(keys) == 1 and keys[0] in _PATH_KEYS and isinstance(value, str):
-        value = _from_working_folder(keys[0], value)
+    if ".".join(keys) in _PATH_KEYS and isinstance(value, str):
+        value = _from_working_folder(".".join(keys), value)
     place: object = table
     for name in keys[:-1]:
         place = _step(override, place, name)
@@ -177,7 +183,7 @@ def _parse(override: str, text: str) -> object:
 
 def _from_working_folder(key: str, value: str) -> str:
     path = Path(value).expanduser()
-    if key == "base" and not (path.is_dir() or _looks_like_path(value)):
+    if key in _MODEL_KEYS and not (path.is_dir() or _looks_like_path(value)):
         return value
     return str(path.absolute())
 
@@ -261,16 +267,20 @@ class _Resolver:
             labels = self._absolute(self._folder, labels)
             self._must_exist("labels", labels, "Give the TOML file of the label set.")
         sites = tuple(self._site(site, root) for site in config.sites)
-        base = self._base(config.base)
-        return config.model_copy(update={"base": base, "corpora_root": root, "labels": labels, "sites": sites})
+        base = self._model("base", config.base, BUNDLED)
+        bert = config.bert
+        if bert.encoder is not None:
+            bert = bert.model_copy(update={"encoder": self._model("bert.encoder", bert.encoder, MINILM)})
+        found = {"base": base, "bert": bert, "corpora_root": root, "labels": labels, "sites": sites}
+        return config.model_copy(update=found)
 
-    def _base(self, base: str) -> str:
-        if base == BUNDLED:
+    def _model(self, key: str, base: str, packaged: str) -> str:
+        if base == packaged:
             return base
         path = self._absolute(self._folder, Path(base))
         if not (_looks_like_path(base) or path.exists()):
             return base
-        self._must_exist("base", path, "Give 'bundled', a folder with a model, or a Hugging Face hub name.")
+        self._must_exist(key, path, f"Give '{packaged}', a folder with a model, or a Hugging Face hub name.")
         return str(path)
 
     def _site(self, site: SiteConfig, root: Path) -> SiteConfig:

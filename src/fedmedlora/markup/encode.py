@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, islice
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from fedmedlora.corpus.document import Document, Entity, Span
@@ -81,6 +82,18 @@ class Request:
         """The source tokens under a span of the window's text, as (first, one past the last); None where none is."""
         return _covered(self.source, span)
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where in the prompt each source token stands: the tags around the marked entity push them on."""
+        pushed = [0] * (len(self.source.ids) + 1)
+        if self.head is not None:
+            head = self.document.entity(self.head)
+            for first, last in _covered_pieces(self.source, head.spans):
+                pushed[first] += len(self.grammar.tags.opening[head.type])
+                pushed[last] += len(self.grammar.tags.closing[head.type])
+        places = accumulate(pushed[:-1], initial=self.prefix_tokens)
+        return tuple(place + number for number, place in enumerate(islice(places, 1, None)))
+
     def _characters(self, start: int, end: int) -> Span | None:
         covered = [self.source.offsets[index] for index in range(start, end)]
         covered = [offsets for offsets in covered if offsets[0] < offsets[1]]
@@ -127,8 +140,8 @@ class Encoded(NamedTuple):
 class Encoder:
     """Turns windows into requests and examples under one label set and prompt style.
 
-    style: "brief" or "full" (see `prompts`). max_tokens: longest prompt plus completion; a longer example is dropped
-    and counted.
+    style: "brief", "full" or "bare" (see `prompts`). max_tokens: longest prompt plus completion; a longer example is
+    dropped and counted.
     """
 
     tokenizer: SourceTokenizer

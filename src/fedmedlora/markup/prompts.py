@@ -30,6 +30,9 @@ TEMPLATES = MappingProxyType(
 )
 """(task, style) → the template's name, which a record notes."""
 
+BARE = "bare"
+"""The style without a word, for models that classify the text's tokens and are told nothing."""
+
 _EXAMPLE = re.compile(r"^\[example ([a-z0-9_ ]+)\]\n(.*?)^\[end\]\n", re.MULTILINE | re.DOTALL)
 _TAG = re.compile(r"</?([a-z][a-z0-9_]*)>")
 _PLACE = re.compile(r"\{(labels|entity)\}")
@@ -45,11 +48,11 @@ class Prompt(NamedTuple):
 def ner_prompt(labels: LabelSet, asked: Collection[str], style: str = "brief") -> Prompt:
     """The prompt that asks for entities of the types `asked`.
 
-    style: "brief" (small models), "full" (definitions, rules, an example) or "json" (JSON instead of tags).
+    style: "brief" (small models), "full" (definitions, rules, an example), "json" (JSON instead of tags) or "bare".
     Raises LabelError when nothing is asked, or something that is no entity type; ValueError on an unknown style.
     """
     names = _ordered(asked, labels.entity_types, "an entity type")
-    return _fill(_template("ner", style), labels, names, "")
+    return Prompt("", "") if style == BARE else _fill(_template("ner", style), labels, names, "")
 
 
 def re_prompt(labels: LabelSet, entity_type: str, asked: Collection[str], style: str = "brief") -> Prompt:
@@ -61,7 +64,7 @@ def re_prompt(labels: LabelSet, entity_type: str, asked: Collection[str], style:
     if entity_type not in labels.modifiers:
         raise LabelError(f"'{entity_type}' is not an entity type: {nearest(entity_type, labels.entity_types)}")
     names = _ordered(asked, labels.modifiers[entity_type], f"a modifier of '{entity_type}'")
-    return _fill(_template("re", style), labels, names, entity_type)
+    return Prompt("", "") if style == BARE else _fill(_template("re", style), labels, names, entity_type)
 
 
 def _ordered(asked: Collection[str], known: tuple[str, ...], what: str) -> list[str]:

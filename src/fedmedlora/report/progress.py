@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fedmedlora.config import arms
 from fedmedlora.report.numbers import several
 from fedmedlora.report.records import Plan, Round, Run
 
@@ -34,20 +35,9 @@ VARIED = (LOW_RESOURCE, UNEVEN, SCALING)
 """Settings in which one arm has many models on one site; each has tables of its own."""
 WITHOUT = "without-"
 WHOLE = ("all", "none")
-SINGLE_SITE = ("single-site", "bert-single-site", "bert-lora-single-site")
-CENTRALISED = ("centralised", "bert-centralised", "bert-lora-centralised")
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
-FEDERATED = (
-    "fedmedlora",
-    "fedmedlora-plus",
-    "fedprox",
-    "fedsa-lora",
-    "ffa-lora",
-    "bert-fedavg",
-    "bert-lora-fedmedlora",
-    "bert-lora-fedmedlora-plus",
-)
+SINGLE_SITE, CENTRALISED, FEDERATED = arms.SINGLE_SITE, arms.CENTRALISED, arms.FEDERATED
 
 
 def arm_label(arm: str) -> str:

@@ -10,8 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedmedlora.config.arms import BERT_WHOLE
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.record import read_json_lines, write_atomic
+from fedmedlora.studies.card_models import (
+    METHODS,
+    example_counts,
+    identity,
+    metadata,
+    objective,
+    opening,
+    others_load,
+    train_settings,
+)
 from fedmedlora.studies.cells import NOTHING, Cell, cell_rule, study_cells
 from fedmedlora.studies.uneven import describe_change
 from fedmedlora.studies.variants import ALL, Changed, FewNotes, LeaveOneOut, LowResource, Scaling, Uneven
@@ -27,6 +38,7 @@ _METHODS = {
     "fedprox": "FedProx: Fed-MedLoRA with a proximal term in every site's loss.",
     "fedsa-lora": "FedSA-LoRA: A is averaged every round; B is this site's own and never left it.",
     "ffa-lora": "FFA-LoRA: B is averaged every round; A stayed as it was drawn.",
+    **METHODS,
 }
 _LIMITS = (
     "Not a medical device. It was made for research; nobody has validated it for the care of patients.",
@@ -75,12 +87,11 @@ def render_card(
     title = f"{info['name']}: {cell.arm}, seed {cell.seed}"
     owner = site or (cell.trained_on if cell.trained_on not in (ALL, NOTHING) else None)
     parts = [
-        _metadata(info),
+        metadata(cell, info),
         f"# {title}" + (f", {owner}" if owner else ""),
-        "A LoRA adapter that marks clinical entities and their modifiers in free text. Made by "
-        f"[fedmedlora](https://pypi.org/project/fedmedlora/) {info['versions']['fedmedlora']}.",
+        f"{opening(cell)} Made by [fedmedlora](https://pypi.org/project/fedmedlora/) {info['versions']['fedmedlora']}.",
         "## What it is",
-        _table(("", ""), _identity(config, info, scores, trained)),
+        _table(("", ""), _identity(config, cell, info, scores, trained)),
         "## How it was trained",
         _method(config, cell),
         *_training(config, cell, info, trained),
@@ -92,7 +103,7 @@ def render_card(
         "\n".join(f"- {limit}" for limit in (*_synthetic(info), *_LIMITS)),
         "## How to use it",
         "```\nfedmedlora extract --model THIS_FOLDER NOTES --out found.jsonl\n```",
-        "Any PEFT program loads it onto its base; the base's digest is above.",
+        others_load(cell),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -114,22 +125,17 @@ def _method(config: StudyConfig, cell: Cell) -> str:
     return _METHODS[cell.arm] + how
 
 
-def _metadata(info: Mapping[str, Any]) -> str:
-    tags = "\n".join(f"  - {tag}" for tag in ("lora", "federated-learning", "clinical-nlp", "information-extraction"))
-    return f"---\nlibrary_name: peft\nbase_model: {json.dumps(info['base']['name'])}\ntags:\n{tags}\n---"
-
-
 def _identity(
-    config: StudyConfig, info: Mapping[str, Any], scores: Sequence[Mapping[str, Any]], trained: Mapping[str, Any]
+    config: StudyConfig,
+    cell: Cell,
+    info: Mapping[str, Any],
+    scores: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
     digests = sorted({str(line["adapter_digest"]) for line in scores}) or [str(trained["adapter_digest"])]
-    base, adapter, training = info["base"], info["adapter"], config.training
+    named = ", ".join(f"`{digest}`" for digest in digests)
     return [
-        ("Base", f"{base['name']}, {base['parameters']:,} parameters"),
-        ("Base digest", f"`{base['digest']}`"),
-        ("Adapter", f"{adapter['parameters']:,} parameters, {adapter['bytes']:,} bytes"),
-        ("Adapter digest", ", ".join(f"`{digest}`" for digest in digests)),
-        ("LoRA", f"r = {training.rank}, α = {training.alpha:g}, dropout {training.dropout:g}"),
+        *identity(config, cell, info, named),
         ("Tasks", ", ".join(_TASKS[task] for task in config.tasks)),
     ]
 
@@ -141,13 +147,13 @@ _TASKS = {"ner": "entities", "re": "modifiers of a given entity"}
 def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained: Mapping[str, Any]) -> list[str]:
     if not cell.members:
         return []
-    settings = config.training
+    settings = train_settings(config, cell)
     few = isinstance(cell.variant, LowResource)
     rows = [
-        *([] if few else [("Rounds × passes", f"{trained['rounds']} × {settings.epochs_per_round}")]),
+        *([] if few else [("Rounds × passes", f"{trained['rounds']} × {settings.epochs}")]),
         ("Optimizer steps", f"{trained['steps']:,}, over all sites"),
         ("Target tokens", f"{trained['target_tokens']:,}, repeats counted"),
-        ("Objective", settings.objective),
+        ("Objective", objective(settings, cell)),
         ("Peak learning rate", f"{settings.lr:g}, one cosine over all steps"),
         ("Examples a step", f"{settings.batch_size * settings.gradient_accumulation}"),
         ("Precision", str(info["machine"].get("precision", "not recorded"))),
@@ -159,7 +165,7 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
         exchanged = trained["bytes_sent"] + trained["bytes_received"]
         rows.append(("Exchanged", f"{exchanged:,} bytes, as {config.federation.wire}"))
     plain = cell.sites if isinstance(cell.variant, Scaling) else cell.sources
-    sites = [_site_row(one) for one in info["sites"] if one["name"] in plain]
+    sites = [_site_row(one, example_counts(cell, info, one)) for one in info["sites"] if one["name"] in plain]
     sites += [_derived_row(one) for one in info["derived"] if (one["name"], one["seed"]) in _derived(cell)]
     heads = ("Site", "Documents", "Entity examples", "Modifier examples", "Labels", "Digest of the notes")
     return [_table(("", ""), rows), _table(heads, sites)]
@@ -177,9 +183,8 @@ def _derived_row(made: Mapping[str, Any]) -> tuple[str, ...]:
     return (made["name"], *(f"{count:,}" for count in counts), str(len(made["labels"])), f"`{made['digest']}`")
 
 
-def _site_row(site: Mapping[str, Any]) -> tuple[str, ...]:
+def _site_row(site: Mapping[str, Any], examples: Mapping[str, int]) -> tuple[str, ...]:
     part = site["parts"]["train"]
-    examples = part["examples"]
     kind = " (generated notes)" if site["synthetic"] else ""
     counts = (part["documents"], examples.get("ner", 0), examples.get("re", 0))
     return (
@@ -229,13 +234,13 @@ def _privacy(cell: Cell) -> str:
     said = []
     if cell.federated:
         said += [
-            "Sites sent adapters alone; no note left its site.",
-            "The coordinator saw each site's adapter in the clear (no secure aggregation).",
+            f"Sites sent {'models' if cell.arm in BERT_WHOLE else 'adapters'} alone; no note left its site.",
+            "The coordinator saw what each site sent in the clear (no secure aggregation).",
         ]
     said += [
         "No noise was added in training (no differential privacy).",
-        "An adapter can hold traces of what it was trained on: treat it as you treat the notes, until someone entitled "
-        "to it has decided otherwise.",
+        "A model or adapter can hold traces of what it was trained on: treat it as you treat the notes, until someone "
+        "entitled to it has decided otherwise.",
     ]
     return " ".join(said)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
+from fedmedlora.config.arms import BERT, BERT_WHOLE, CENTRALISED, FEDERATED, PLUS, SINGLE_SITE
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.models import (
     ArmName,
     FederationConfig,
@@ -78,8 +80,7 @@ class Cell:
     @property
     def federated(self) -> bool:
         """Whether adapters travel between sites. Few notes are trained on at their site alone, whatever the start."""
-        alone = isinstance(self.variant, LowResource)
-        return not alone and self.arm not in ("zero-shot", "single-site", "centralised", "api")
+        return self.arm in FEDERATED and not isinstance(self.variant, LowResource)
 
     @property
     def setting(self) -> SettingName:
@@ -247,9 +248,9 @@ _ANEW = {"leave-one-out": _leave_one_out, "low-resource": _low_resource, "uneven
 def _arm_cells(arm: ArmName, seed: int, names: tuple[str, ...]) -> list[Cell]:
     if arm in ("zero-shot", "api"):
         return [Cell(arm, seed, NOTHING, ())]
-    if arm == "single-site":
+    if arm in SINGLE_SITE:
         return [Cell(arm, seed, name, ((name, (name,)),)) for name in names]
-    if arm == "centralised":
+    if arm in CENTRALISED:
         return [Cell(arm, seed, ALL, ((ALL, names),))]
     return [Cell(arm, seed, ALL, tuple((name, (name,)) for name in names))]
 
@@ -266,7 +267,7 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
     """What weights a cell's sites. Raises ConfigError for an unknown published variant."""
     if cell.arm in ("fedsa-lora", "ffa-lora") and cell.federated:
         return find_rule(cell.arm)
-    if cell.arm != "fedmedlora-plus" or not cell.federated:
+    if cell.arm not in PLUS or not cell.federated:
         return find_rule(SOLO_RULE)
     spread = plus.tau_spread is not None
     rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
@@ -294,6 +295,16 @@ def cell_settings(cell: Cell, training: TrainingConfig, prox: ProxConfig) -> Tra
         keep_moments=not cell.federated or training.optimizer_state == "keep",
         train_a=cell.arm != "ffa-lora" or not cell.federated,
         proximal_mu=prox.mu if cell.arm == "fedprox" and cell.federated else 0.0,
+    )
+
+
+def bert_settings(cell: Cell, training: TrainingConfig, bert: BertConfig) -> TrainSettings:
+    """Training settings of a cell whose arm trains an encoder: its own where [bert] has them, else [training]'s."""
+    return replace(
+        cell_settings(cell, training, ProxConfig()),
+        lr=bert.lr if cell.arm in BERT_WHOLE else bert.lora_lr,
+        epochs=bert.epochs_per_round or training.epochs_per_round,
+        batch_size=bert.batch_size or training.batch_size,
     )
 
 
@@ -336,10 +347,14 @@ def describe_cells(config: StudyConfig) -> list[str]:
         if isinstance(cell.variant, LowResource):
             what += f", from {cell.variant.start}" + ("" if cell.members else " as it is")
         elif cell.members:
-            what += f", {config.rounds} rounds × {config.training.epochs_per_round} passes"
+            epochs = config.training.epochs_per_round
+            if cell.arm in BERT:
+                epochs = config.bert.epochs_per_round or epochs
+            what += f", {config.rounds} rounds × {epochs} passes"
         if cell.federated:
             what += f", rule {cell_rule(cell, config.plus).name}"
-            what += f", adapters sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
+            sent = "models" if cell.arm in BERT_WHOLE else "adapters"
+            what += f", {sent} sent as {config.federation.wire}" if config.federation.wire != "float32" else ""
             combine = federated_rule(cell, config).combine
             what += ", products averaged" if combine == "product" else ""
             server = cell_server(cell, config.federation)

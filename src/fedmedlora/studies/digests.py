@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fedmedlora.config.arms import BERT
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.record import digest_json
@@ -74,7 +75,7 @@ def _identity(
         "format": FORMAT,
         "cell": asdict(cell),
         "start": start,
-        "base": described["base"]["digest"],
+        "base": described["encoder" if cell.arm in BERT else "base"]["digest"],
         "labels": {"modifiers": dict(labels.modifiers), "descriptions": dict(labels.descriptions)},
         "arithmetic": {key: described["machine"][key] for key in _ARITHMETIC},
         "notes": {name: _notes(sites[name], "train") for name in _used(cell, config)},
@@ -128,6 +129,7 @@ def _settings(cell: Cell, config: StudyConfig) -> dict[str, Any]:
         if key not in _ELSEWHERE
         and cell.arm.endswith(_TABLE_OF.get(key, cell.arm))
         and (key != "federation" or cell.federated)
+        and (key != "bert" or cell.arm in BERT)
     }
     if "api" in kept:
         kept["api"] = {key: value for key, value in kept["api"].items() if key not in _OF_NO_CONSEQUENCE}

@@ -20,13 +20,14 @@ from fedmedlora.corpus.document import Document, Json
 from fedmedlora.inference.predict import Predicted, predict_entities, predict_modifiers
 from fedmedlora.markup.encode import Encoder, Request, Task
 from fedmedlora.markup.grammar import TokenSpan
-from fedmedlora.studies.cells import Cell, cell_rule, cell_settings, study_cells
+from fedmedlora.studies.cells import Cell, cell_rule, cell_settings
 from fedmedlora.studies.peak import mark_peak, peak_bytes
 from fedmedlora.studies.resident import Resident
 from fedmedlora.studies.schedule import Key
 from fedmedlora.studies.variants import ALL
 from fedmedlora.training.batch import prepare
-from fedmedlora.training.loop import Schedule, fit
+from fedmedlora.training.causal import fit
+from fedmedlora.training.loop import Schedule
 
 _T = TypeVar("_T")
 
@@ -106,7 +107,7 @@ def estimate(resident: Resident, speed: Speed) -> list[CellEstimate]:
         return sum(counts[task] * speed.answering[task] for counts in asked for task in config.tasks)
 
     found = []
-    for cell in study_cells(config):
+    for cell in resident.cells:
         tests = list(cell.tests(config))
         asked = sum(sum(questions(site, "test").values()) for site in tests)
         if cell.arm == "api":

@@ -14,6 +14,7 @@ from fedmedlora.corpus.formats import write_documents
 from fedmedlora.inference.api_answers import ApiAnswers
 from fedmedlora.inference.decode import Decoder
 from fedmedlora.inference.predict import SureAnswers, predict_entities, predict_modifiers
+from fedmedlora.inference.tag import TagAnswers
 from fedmedlora.markup.encode import Encoder, Task
 from fedmedlora.scoring.bootstrap import document_bootstrap
 from fedmedlora.scoring.confidence import Confidence
@@ -23,7 +24,7 @@ from fedmedlora.scoring.ranked import Ranking, rank_predictions
 from fedmedlora.scoring.score import Scores, score_documents
 
 OnAnswered = Callable[[int], None]
-Answering: TypeAlias = Decoder | ApiAnswers
+Answering: TypeAlias = Decoder | ApiAnswers | TagAnswers
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def evaluate(
     errors: dict[Task, dict[ErrorClass, int]] = {}
     rankings: dict[Task, Ranking] = {}
     dropped: dict[str, int] = {}
-    before = Counter(answers.problems) if isinstance(answers, ApiAnswers) else Counter()
+    before = Counter(answers.problems) if isinstance(answers, ApiAnswers | TagAnswers) else Counter()
     for task in tasks:
         predict = predict_entities if task == "ner" else predict_modifiers
         predicted = predict(documents, encoder, answers, on_answered)
@@ -117,7 +118,7 @@ def evaluate(
         dropped.update({f"{task}, not scored: {why}": count for why, count in scores[task].dropped.items()})
         if predictions is not None:
             write_documents(predicted.documents, predictions.with_name(f"{predictions.name}.{task}.jsonl"), "jsonl")
-    if isinstance(answers, ApiAnswers):
+    if isinstance(answers, ApiAnswers | TagAnswers):
         dropped.update({f"answers, {why}": count for why, count in sorted((answers.problems - before).items())})
     return Evaluation(
         scores,

@@ -10,35 +10,47 @@ from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.corpus.document import Document
 from fedmedlora.errors import CorpusError
 from fedmedlora.studies.evaluate import evaluate
+from fedmedlora.studies.families import Family
 from fedmedlora.studies.resident import Resident
 from fedmedlora.studies.sites import sample_documents
-from fedmedlora.training.batch import Corpus
 from fedmedlora.training.contract import Validator
+from fedmedlora.training.lesson import Judged
 from fedmedlora.training.loop import TrainSettings
-from fedmedlora.training.site import make_parts_validator
 
 
-def check_judge(resident: Resident, sites: Sequence[str]) -> None:
+def check_judge(resident: Resident, family: Family, sites: Sequence[str]) -> None:
     """Raise CorpusError where those sites' dev notes do not hold what `plus.utility` needs."""
-    _parts(resident, sites)
+    _parts(resident, family, sites)
     if resident.config.plus.utility == "f1":
         _validation_documents(resident, sites)
 
 
-def make_judge(resident: Resident, sites: Sequence[str], settings: TrainSettings) -> Validator:
+def make_judge(resident: Resident, family: Family, sites: Sequence[str], settings: TrainSettings) -> Validator:
     """The judge that `plus.utility` names, on those sites' dev notes. Raises CorpusError where there is none to use."""
-    by_loss = make_parts_validator(resident.adapted, _parts(resident, sites), settings)
-    return _judge_by_f1(resident, sites, by_loss) if resident.config.plus.utility == "f1" else by_loss
+    by_loss = _judge_by_loss(family, _parts(resident, family, sites), settings)
+    return _judge_by_f1(resident, family, sites, by_loss) if resident.config.plus.utility == "f1" else by_loss
 
 
-def _parts(resident: Resident, sites: Sequence[str]) -> list[Corpus]:
+def _parts(resident: Resident, family: Family, sites: Sequence[str]) -> list[Judged]:
     tasks = resident.config.tasks
     if resident.config.plus.utility == "task-loss":
-        return [resident.judged(sites, (task,)) for task in tasks]
-    return [resident.judged(sites, tasks)]
+        return [family.judged(sites, (task,)) for task in tasks]
+    return [family.judged(sites, tasks)]
 
 
-def _judge_by_f1(resident: Resident, sites: Sequence[str], by_loss: Validator) -> Validator:
+def _judge_by_loss(family: Family, parts: Sequence[Judged], settings: TrainSettings) -> Validator:
+    """The mean loss of every part is a cost; the loss is the mean over all of them."""
+
+    def judge(state: AdapterState) -> Verdict:
+        family.learner.write(state)
+        sums = [part(settings) for part in parts]
+        whole = sum(found.nats for found in sums) / sum(found.target_tokens for found in sums)
+        return Verdict(whole, tuple(found.mean for found in sums))
+
+    return judge
+
+
+def _judge_by_f1(resident: Resident, family: Family, sites: Sequence[str], by_loss: Validator) -> Validator:
     """A cost for every task that the notes hold something of: 1 − strict F1 over all of them, micro-averaged."""
     documents = _validation_documents(resident, sites)
 
@@ -46,7 +58,7 @@ def _judge_by_f1(resident: Resident, sites: Sequence[str], by_loss: Validator) -
         # This puts the adapter into the model, and the decoder reads it there.
         loss = by_loss(state).loss
         with autocast(resident.config.training.bf16):
-            done = evaluate(documents, resident.encoder, resident.decoder, resident.config.tasks)
+            done = evaluate(documents, family.questions, family.answers, resident.config.tasks)
         found = [scores.of(task).strict for task, scores in done.scores.items()]
         # Whether there is gold is a matter of the notes, so every adapter has the same costs.
         return Verdict(loss, tuple(1.0 - (score.f1 or 0.0) for score in found if score.gold))

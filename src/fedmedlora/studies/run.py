@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from fedmedlora.adapters.precision import autocast
-from fedmedlora.adapters.state import AdapterState, from_bytes, load_state, save_state
+from fedmedlora.adapters.state import AdapterState, from_bytes
 from fedmedlora.config.models import SettingName, StudyConfig
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import EnvironmentProblem, TrainingError
@@ -27,6 +27,7 @@ from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
+from fedmedlora.markup.encode import Encoder
 from fedmedlora.record import write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
@@ -34,7 +35,6 @@ from fedmedlora.studies.cells import (
     Cell,
     cell_rule,
     cell_server,
-    cell_settings,
     cell_wire,
     federated_rule,
     few_notes_settings,
@@ -46,12 +46,13 @@ from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared, threads_each
 from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.examples import keep_examples
+from fedmedlora.studies.families import Families
 from fedmedlora.studies.folder import check_free, check_kept, open_folder, write_identity
 from fedmedlora.studies.judges import check_judge, make_judge
 from fedmedlora.studies.ledger import Ledger, Lines, Task
 from fedmedlora.studies.peak import mark_peak, peak_bytes
 from fedmedlora.studies.pool import Pool
-from fedmedlora.studies.resident import Resident, base_bytes, describe_run, load_resident
+from fedmedlora.studies.resident import Resident, describe_run, load_resident
 from fedmedlora.studies.reuse import check_sources, reuse_finished
 from fedmedlora.studies.schedule import Key, Schedule, cell_name
 from fedmedlora.studies.sites import load_labels
@@ -59,7 +60,7 @@ from fedmedlora.studies.steps import Steps
 from fedmedlora.studies.variants import LowResource
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
-from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
+from fedmedlora.training.site import LessonTrainer, own_tensors, settings_to_scalars
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class StudyRun:
     """One cell's run in progress: what is resident, where files go and where lines, who watches."""
 
     resident: Resident
+    families: Families
     out: Path
     lines: Lines
     watcher: Watcher
@@ -156,17 +158,20 @@ def _prepare(config: StudyConfig, out: Path, command: str, started: str, watcher
     """Load what cells share, and check it before anything expensive."""
     resident = load_resident(config)
     check_api(resident)
+    families = Families(resident)
     for cell in resident.cells:
+        family = families.of(cell)
         if cell_rule(cell, config.plus).needs_losses:
-            check_judge(resident, cell.sites)
-    return Prepared(describe_run(resident, command, started), partial(_work, resident, out))
+            check_judge(resident, family, cell.sites)
+    described = {**describe_run(resident, command, started), **families.describe()}
+    return Prepared(described, partial(_work, families, out))
 
 
-def _work(resident: Resident, out: Path, task: Task, lines: Lines, watcher: Watcher) -> str | None:
+def _work(families: Families, out: Path, task: Task, lines: Lines, watcher: Watcher) -> str | None:
     """Run a cell; why it failed, where that is a matter of this cell alone."""
     write_identity(out, task)
     try:
-        _run_cell(StudyRun(resident, out, lines, watcher), task)
+        _run_cell(StudyRun(families.resident, families, out, lines, watcher), task)
     except (TrainingError, EnvironmentProblem) as error:
         if isinstance(error, EnvironmentProblem) and task.cell.arm != "api":
             raise
@@ -181,11 +186,12 @@ def _run_cell(run: StudyRun, task: Task) -> None:
     cell, tested = task.cell, task.tested
     to_test = cell.tests(run.config)
     known = mark_peak()
+    family = run.families.of(cell)
     if cell.arm == "api":
         with ask_model(run.resident, run.out) as answers:
             for site, setting in to_test.items():
                 if site not in tested:
-                    _test(run, cell, answers, None, site, setting)
+                    _test(run, cell, family.questions, answers, None, site, setting)
         run.lines.record({**_arm_line(run, cell, None, None), "peak_memory_bytes": peak_bytes() if known else None})
         return
     if cell.members:
@@ -197,8 +203,8 @@ def _run_cell(run: StudyRun, task: Task) -> None:
     states = _final_states(run, cell, state)
     for site, setting in to_test.items():
         if site not in tested:
-            run.resident.adapted.write(states[site])
-            _test(run, cell, run.resident.decoder, states[site].digest, site, setting)
+            family.learner.write(states[site])
+            _test(run, cell, family.questions, family.answers, states[site].digest, site, setting)
     if not task.recorded:
         line = _arm_line(run, cell, state.digest, result)
         run.lines.record({**line, "peak_memory_bytes": peak_bytes() if known else None})
@@ -206,14 +212,14 @@ def _run_cell(run: StudyRun, task: Task) -> None:
 
 def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, AdapterState]:
     """The model that each site ends with, saved: one for all, or one a site where part of it never travelled."""
-    folder = run.out / "adapters" / cell.folder
+    folder, family = run.out / "adapters" / cell.folder, run.families.of(cell)
     if not cell.personal:
         if not cell.untrained_start:
-            save_state(state, folder, run.config.base)
+            family.save(state, folder)
         return dict.fromkeys(run.resident.sites, state)
     states = {site: _at_site(run, cell, run.config.rounds - 1, state, site) for site in run.config.members}
     for site, own in states.items():
-        save_state(own, folder / site, run.config.base)
+        family.save(own, folder / site)
     return states
 
 
@@ -224,19 +230,18 @@ def _at_site(run: StudyRun, cell: Cell, round_number: int, state: AdapterState, 
     folder = run.out / "state" / cell.folder
     own = own_tensors(folder, site, round_number, federation_in(folder))
     # A site that never finished a round has trained nothing of its own: it is left with what it began with.
-    return AdapterState({**run.resident.adapted.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
+    return AdapterState({**run.families.of(cell).learner.fresh(cell.seed).arrays, **state.arrays, **own}, state.spec)
 
 
 def _train(run: StudyRun, cell: Cell) -> FederationResult:
-    resident, config = run.resident, run.config
-    settings, rounds = cell_settings(cell, config.training, config.fedprox), config.rounds
+    family, config = run.families.of(cell), run.config
+    settings, rounds = family.settings(cell), config.rounds
+    lessons = {name: family.lesson(sources) for name, sources in cell.members}
     if isinstance(cell.variant, LowResource):
-        examples = sum(len(resident.examples[source]) for source in cell.sources)
-        settings, rounds = few_notes_settings(settings, config, examples), 1
+        settings, rounds = few_notes_settings(settings, config, sum(map(len, lessons.values()))), 1
     folder = run.out / "state" / cell.folder
     trainers: list[SiteTrainer] = [
-        LoraSiteTrainer(name, resident.adapted, resident.corpus(sources), folder, Steps(run.watcher, name))
-        for name, sources in cell.members
+        LessonTrainer(name, lesson, folder, Steps(run.watcher, name)) for name, lesson in lessons.items()
     ]
     if has_checkpoint(folder) and _scores_dev(run, cell):
         # What a site does not send it keeps for two rounds: what a kill left unscored is scored before the next.
@@ -257,20 +262,21 @@ def _train(run: StudyRun, cell: Cell) -> FederationResult:
         plan,
         _initial(run, cell),
         folder,
-        validator=make_judge(resident, cell.sites, settings) if rule.needs_losses else None,
+        validator=make_judge(run.resident, family, cell.sites, settings) if rule.needs_losses else None,
         resume=has_checkpoint(folder),
         on_round=lambda record, state: _finish_round(run, cell, rounds, record, state),
     )
 
 
 def _initial(run: StudyRun, cell: Cell) -> AdapterState:
-    """What a cell begins with: the final adapter of another, or a fresh one."""
+    """What a cell begins with: the final state of another, or a fresh one."""
+    family = run.families.of(cell)
     if cell.start is None:
-        return run.resident.adapted.fresh(cell.seed)
+        return family.learner.fresh(cell.seed)
     folder = run.out / "adapters" / cell.start.folder
     if not folder.is_dir():
         raise TrainingError(f"the model that it begins with, {cell.start.arm}, seed {cell.seed}, was not trained.")
-    return load_state(folder, run.resident.adapted.base.digest)
+    return family.load(folder)
 
 
 def _finish_round(run: StudyRun, cell: Cell, rounds: int, record: RoundRecord, state: AdapterState) -> None:
@@ -299,19 +305,28 @@ def _dev_scores(run: StudyRun, cell: Cell, round_number: int, state: AdapterStat
     if state is None:
         state = from_bytes(adapter_file(folder, round_number + 1).read_bytes())
     scores: dict[str, object] = {}
+    family = run.families.of(cell)
     for name in cell.dev_sites(run.config):
         documents = run.resident.documents(name, "dev")
         if documents:
-            run.resident.adapted.write(_at_site(run, cell, round_number, state, name))
+            family.learner.write(_at_site(run, cell, round_number, state, name))
             run.watcher.begin(f"dev of {name}", 0)
             with autocast(run.config.training.bf16):
-                done = evaluate(documents, run.resident.encoder, run.resident.decoder, run.config.tasks)
+                done = evaluate(documents, family.questions, family.answers, run.config.tasks)
             scores[name] = done.f1()
     write_atomic(path, json.dumps(scores, sort_keys=True) + "\n")
     return json.loads(json.dumps(scores))  # type: ignore[no-any-return]
 
 
-def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, site: str, setting: SettingName) -> None:
+def _test(
+    run: StudyRun,
+    cell: Cell,
+    questions: Encoder,
+    answers: Answering,
+    digest: str | None,
+    site: str,
+    setting: SettingName,
+) -> None:
     """Have one site's test documents answered, score and record them. digest: of the adapter that answers."""
     resident, evaluation = run.resident, run.config.evaluation
     documents = resident.documents(site, "test")
@@ -319,7 +334,7 @@ def _test(run: StudyRun, cell: Cell, answers: Answering, digest: str | None, sit
     with autocast(run.config.training.bf16):
         done = evaluate(
             documents,
-            resident.encoder,
+            questions,
             answers,
             run.config.tasks,
             predictions=run.out / "predictions" / cell.folder / site,
@@ -388,7 +403,7 @@ def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationR
         "rounds": len(history),
         "bytes_sent": result.bytes_sent if result is not None and cell.federated else None,
         "bytes_received": result.bytes_received if result is not None and cell.federated else None,
-        "full_model_bytes": messages * base_bytes(run.resident.adapted) if cell.federated else None,
+        "full_model_bytes": messages * run.families.of(cell).base_bytes if cell.federated else None,
         "adapter_digest": digest,
     }
 

@@ -19,9 +19,10 @@ from fedmedlora.corpus.labels import CLINICAL, LabelSet
 from fedmedlora.errors import TrainingError
 from fedmedlora.markup.encode import Encoder, Task
 from fedmedlora.training.batch import Corpus, prepare
+from fedmedlora.training.causal import CausalLesson
 from fedmedlora.training.contract import Settings, Validator
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
-from fedmedlora.training.site import LoraSiteTrainer, make_validator, settings_from_scalars
+from fedmedlora.training.site import LessonTrainer, make_validator, settings_from_scalars
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def make_site_trainer(
     max_tokens: int = 1024,
     max_examples: int | None = None,
     threads: int | None = None,
-) -> LoraSiteTrainer:
+) -> LessonTrainer:
     """One site's trainer. All arguments are JSON values.
 
     folder: where the site keeps what it needs between rounds. notes: its training documents, in any format that is
@@ -58,7 +59,7 @@ def make_site_trainer(
     use_threads(threads)
     adapted = resident(base, rank, alpha, dropout)
     corpus = _corpus(adapted, notes, tasks, labels, max_tokens, max_examples, MARKED_SHARE, f"cap/{site}")
-    return LoraSiteTrainer(site, adapted, corpus, Path(folder))
+    return LessonTrainer(site, CausalLesson(adapted, corpus), Path(folder))
 
 
 def make_judge(

@@ -1,4 +1,4 @@
-"""The optimisation itself: one stretch of AdamW steps on LoRA weights, its place in the schedule, the loss.
+"""The optimisation itself: one stretch of AdamW steps on what a lesson trains, its place in the schedule, the loss.
 
 Deterministic by seed: order, dropout and the schedule follow from (seed, stream, step), never from what ran before.
 """
@@ -17,18 +17,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.precision import autocast
-from fedmedlora.adapters.readout import Readout
 from fedmedlora.errors import TrainingError
 from fedmedlora.record import digest_bytes
-from fedmedlora.training.batch import Batch, Corpus, collate, epoch_batches, sharing_pays, split_batch
-from fedmedlora.training.budget import affordable_tokens
-from fedmedlora.training.objective import Objective, judgement, summed_loss
+from fedmedlora.training.lesson import Learner, Lesson
+from fedmedlora.training.objective import Objective
 
 _ADAM_BETAS = (0.9, 0.999)
 _ADAM_EPSILON = 1e-8
-_VALIDATION_TOKENS = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -130,9 +126,8 @@ class LossSum(NamedTuple):
         return self.nats / self.target_tokens
 
 
-def fit(
-    adapted: Adapted,
-    corpus: Corpus,
+def optimise(
+    lesson: Lesson,
     settings: TrainSettings,
     schedule: Schedule,
     *,
@@ -140,27 +135,24 @@ def fit(
     moments: Moments | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Fit:
-    """Train the adapter as it stands in the model, in place.
+    """Train what the lesson's learner trains, as it stands in the model, in place.
 
     seed: decides order and dropout. Raises TrainingError when there is no example, or when a loss or gradient is not
     finite; the adapter is then as it was after the last good step.
     """
-    if not len(corpus):
+    if not len(lesson):
         raise TrainingError("there is no training example. Check the site's notes, labels and max_tokens.")
     started = monotonic()
-    readout = adapted.readout
-    trained = _Trained.of(adapted, settings)
+    trained = _Trained.of(lesson.learner, settings)
     optimizer = _optimizer(trained, settings, moments)
     nats, tokens = 0.0, 0
-    with _training_mode(adapted, settings, trained), torch.random.fork_rng(devices=[]):
-        packed = adapted.packed and sharing_pays(corpus)
-        steps = _steps(adapted, corpus, settings, seed, packed)
+    with _training_mode(lesson.learner, settings, trained), torch.random.fork_rng(devices=[]):
+        steps = lesson.steps(settings, seed)
         torch.manual_seed(_number(seed))
         for number, step in enumerate(steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * schedule.factor(number)
-            batches = [_collate(adapted, corpus, pack, packed) for pack in step]
-            taken = _step(trained, readout, corpus, batches, settings, optimizer, number)
+            taken = _step(trained, lesson, step, settings, optimizer, number)
             nats, tokens = nats + taken.nats, tokens + taken.target_tokens
             if on_step is not None:
                 on_step(Progress(number + 1, len(steps), taken.mean))
@@ -168,62 +160,18 @@ def fit(
     return Fit(len(steps), tokens, nats / tokens, monotonic() - started, kept)
 
 
-def validation_loss(adapted: Adapted, corpus: Corpus, settings: TrainSettings) -> LossSum:
-    """The loss of the adapter as it stands over a set of examples, without dropout or gradient.
-
-    Raises TrainingError when the set is empty.
-    """
-    return loss_over(adapted, corpus, validation_batches(adapted, corpus), settings)
-
-
-def validation_batches(adapted: Adapted, corpus: Corpus) -> list[Batch]:
-    """A set of examples as batches, made once for all adapters judged on it. Raises TrainingError when it is empty."""
-    if not len(corpus):
-        raise TrainingError("there is no validation example. Give the coordinator at least one validation document.")
-    longest = max(len(example.ids) for example in corpus.examples)
-    parts = split_batch(corpus, range(len(corpus)), packed=adapted.packed, most_tokens=max(_VALIDATION_TOKENS, longest))
-    return [_collate(adapted, corpus, part, adapted.packed) for part in parts]
-
-
-def loss_over(adapted: Adapted, corpus: Corpus, batches: Sequence[Batch], settings: TrainSettings) -> LossSum:
-    """The loss of the adapter as it stands over batches of a set, by its objective's `judgement`."""
-    nats = 0.0
-    with torch.inference_mode(), autocast(settings.bf16):
-        for batch in batches:
-            nats += float(summed_loss(adapted.readout, corpus, batch, judgement(settings.objective)))
-    return LossSum(nats, sum(len(batch.targets) for batch in batches))
-
-
-def _steps(adapted: Adapted, corpus: Corpus, settings: TrainSettings, seed: str, packed: bool) -> list[list[list[int]]]:
-    """Optimizer steps of the whole stretch, each a list of packs of example indices."""
-    lengths = [len(example.ids) for example in corpus.examples]
-    groups = [example.group for example in corpus.examples] if packed else None
-    most = settings.pack_tokens or max(*lengths, affordable_tokens(adapted, bf16=settings.bf16))
-    steps = []
-    for epoch in range(settings.epochs):
-        batches = epoch_batches(lengths, settings.batch_size, f"{seed}/epoch {epoch}", groups)
-        size = settings.gradient_accumulation
-        for first in range(0, len(batches), size):
-            together = batches[first : first + size]
-            steps.append(
-                [pack for batch in together for pack in split_batch(corpus, batch, packed=packed, most_tokens=most)]
-            )
-    return steps
-
-
 def _step(
     trained: _Trained,
-    readout: Readout,
-    corpus: Corpus,
-    batches: Sequence[Batch],
+    lesson: Lesson,
+    passes: Sequence[Sequence[int]],
     settings: TrainSettings,
     optimizer: torch.optim.Optimizer,
     number: int,
 ) -> LossSum:
-    """One optimizer step: gradients of the mean over all target tokens of its batches, checked, clipped, applied."""
-    tokens = sum(len(batch.targets) for batch in batches)
+    """One optimizer step: gradients of the mean over all target tokens of its passes, checked, clipped, applied."""
+    tokens = sum(lesson.target_tokens(chosen) for chosen in passes)
     optimizer.zero_grad(set_to_none=True)
-    nats = sum(_backward(readout, corpus, batch, settings, tokens) for batch in batches)
+    nats = sum(_backward(lesson, chosen, settings, tokens) for chosen in passes)
     trained.pull(settings.proximal_mu)
     norm = torch.nn.utils.clip_grad_norm_(list(trained.parameters.values()), settings.clip_norm_l2)
     if not (math.isfinite(nats) and math.isfinite(float(norm))):
@@ -235,9 +183,9 @@ def _step(
     return LossSum(nats, tokens)
 
 
-def _backward(readout: Readout, corpus: Corpus, batch: Batch, settings: TrainSettings, tokens: int) -> float:
+def _backward(lesson: Lesson, chosen: Sequence[int], settings: TrainSettings, tokens: int) -> float:
     with autocast(settings.bf16):
-        loss = summed_loss(readout, corpus, batch, settings.objective)
+        loss = lesson.loss(chosen, settings)
     (loss / tokens).backward()
     return float(loss.detach())
 
@@ -251,8 +199,8 @@ class _Trained:
     origin: Sequence[Tensor]
 
     @classmethod
-    def of(cls, adapted: Adapted, settings: TrainSettings) -> _Trained:
-        named = dict(adapted.named_parameters)
+    def of(cls, learner: Learner, settings: TrainSettings) -> _Trained:
+        named = dict(learner.named_parameters)
         chosen = {name: value for name, value in named.items() if settings.trains(name)}
         frozen = [value for name, value in named.items() if name not in chosen]
         origin = [value.detach().clone() for value in chosen.values()] if settings.proximal_mu else []
@@ -266,9 +214,9 @@ class _Trained:
 
 
 @contextmanager
-def _training_mode(adapted: Adapted, settings: TrainSettings, trained: _Trained) -> Iterator[None]:
+def _training_mode(learner: Learner, settings: TrainSettings, trained: _Trained) -> Iterator[None]:
     """Dropout on, and checkpointing if asked, inside the block; evaluation mode after it, whatever happened."""
-    model = adapted.base.model
+    model = learner.trunk
     try:
         for parameter in trained.frozen:
             parameter.requires_grad_(False)
@@ -315,11 +263,6 @@ def _moments(trained: _Trained, optimizer: torch.optim.AdamW) -> Moments:
     first = {name: state["exp_avg"].detach().cpu().numpy().copy() for name, state in found.items()}
     second = {name: state["exp_avg_sq"].detach().cpu().numpy().copy() for name, state in found.items()}
     return Moments(step, first, second)
-
-
-def _collate(adapted: Adapted, corpus: Corpus, chosen: Sequence[int], packed: bool) -> Batch:
-    base = adapted.base
-    return collate(corpus, chosen, base.tokenizer.pad_id, base.model.device, packed=packed)
 
 
 def _number(seed: str) -> int:

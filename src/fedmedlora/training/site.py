@@ -1,6 +1,6 @@
-"""One site's side of the federation, with a real model: register, and train a round from the global adapter.
+"""One site's side of the federation, with a real model: register, and train a round from the global state.
 
-All sites of one process share one resident base; each round writes the global adapter in, trains, and reads it out.
+All sites of one process share one resident model; each round writes the global state in, trains, and reads it out.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.aggregation.weights import Verdict
 from fedmedlora.errors import AdapterError, ConfigError, nearest
-from fedmedlora.record import digest_bytes, digest_json, write_atomic
+from fedmedlora.record import write_atomic
 from fedmedlora.training.batch import Corpus
+from fedmedlora.training.causal import loss_over, validation_batches
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate, Validator
-from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, fit, loss_over, validation_batches
+from fedmedlora.training.lesson import Lesson
+from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, optimise
 from fedmedlora.training.objective import Objective
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LoraSiteTrainer:
-    """Trains one site's examples; satisfies `contract.SiteTrainer`.
+class LessonTrainer:
+    """Trains a model on one site's examples; satisfies `contract.SiteTrainer`.
 
     memory: folder for what the site keeps between rounds (AdamW's moments, trained tensors that do not travel, what
     8-bit updates lost); needed only when there is something to keep.
@@ -41,8 +43,7 @@ class LoraSiteTrainer:
     """
 
     site: str
-    adapted: Adapted
-    corpus: Corpus
+    lesson: Lesson
     memory: Path | None = None
     on_step: Callable[[Progress], None] | None = None
 
@@ -50,10 +51,10 @@ class LoraSiteTrainer:
         """The site's examples and target tokens. Raises TrainingError when there are none."""
         return SiteRegistration(
             self.site,
-            target_tokens=self.corpus.target_tokens,
-            examples=len(self.corpus),
-            base_digest=self.adapted.base.digest,
-            data_digest=corpus_digest(self.corpus),
+            target_tokens=self.lesson.target_tokens(),
+            examples=len(self.lesson),
+            base_digest=self.lesson.learner.base_digest,
+            data_digest=self.lesson.data_digest,
         )
 
     def run_round(self, state: AdapterState, plan: RoundPlan) -> SiteUpdate:
@@ -63,18 +64,18 @@ class LoraSiteTrainer:
         what is trained of them is kept from round to round. Raises AdapterError when the adapter is not of this base,
         TrainingError when the loss is not finite.
         """
-        settings = settings_from_scalars(plan.settings)
-        missing = [name for name, _ in self.adapted.named_parameters if name not in state.arrays]
+        settings, learner = settings_from_scalars(plan.settings), self.lesson.learner
+        missing = [name for name, _ in learner.named_parameters if name not in state.arrays]
         own = [name for name in missing if settings.trains(name)]
-        self.adapted.write(self._completed(state, own, plan) if missing else state)
-        steps = settings.steps(len(self.corpus))
+        learner.write(self._completed(state, own, plan) if missing else state)
+        steps = settings.steps(len(self.lesson))
         schedule = Schedule(plan.round * steps, plan.rounds * steps, settings.warmup_fraction)
         seed = f"{plan.seed}/{self.site}/round {plan.round}"
         moments = self._recall(plan) if settings.keep_moments and plan.round else None
-        done = fit(self.adapted, self.corpus, settings, schedule, seed=seed, moments=moments, on_step=self.on_step)
+        done = optimise(self.lesson, settings, schedule, seed=seed, moments=moments, on_step=self.on_step)
         if done.moments is not None:
             self._keep("moments", plan, _moments_bytes(done.moments))
-        trained = self.adapted.read()
+        trained = learner.read()
         if own:
             arrays = {name: np.ascontiguousarray(trained.arrays[name]) for name in own}
             self._keep("own", plan, write_tensors(arrays))
@@ -83,7 +84,7 @@ class LoraSiteTrainer:
             plan.round,
             trained,
             target_tokens=done.target_tokens,
-            examples=len(self.corpus) * settings.epochs,
+            examples=len(self.lesson) * settings.epochs,
             steps=done.steps,
             loss=done.loss,
             seconds=done.seconds,
@@ -91,7 +92,7 @@ class LoraSiteTrainer:
 
     def _completed(self, state: AdapterState, own: Sequence[str], plan: RoundPlan) -> AdapterState:
         """The adapter that came, with what does not travel: the site's own tensors, and fresh ones."""
-        fresh = self.adapted.fresh(plan.seed).arrays
+        fresh = self.lesson.learner.fresh(plan.seed).arrays
         kept = self._kept(own, plan) if own and plan.round else {}
         return AdapterState({**fresh, **state.arrays, **kept}, state.spec)
 
@@ -184,11 +185,6 @@ def _read(path: Path, site: str) -> dict[str, np.ndarray]:
             f"site '{site}': {path.name} is missing or damaged ({type(error).__name__}). "
             "Resume from an earlier round, or start the federation again."
         ) from error
-
-
-def corpus_digest(corpus: Corpus) -> str:
-    """SHA-256 over all examples' token ids, in order."""
-    return digest_json([digest_bytes(np.ascontiguousarray(example.ids).tobytes()) for example in corpus.examples])
 
 
 def settings_to_scalars(settings: TrainSettings) -> dict[str, JsonScalar]:
