@@ -97,7 +97,7 @@ def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series]
         element("desc", _description(y_label, axis, drawn), id=f"{identity}-desc"),
         *_axes(scale, ticks, places, axis, y_label),
         *(_line(one, scale, DODGE * (place - middle)) for place, one in enumerate(drawn)),
-        *(_legend(one, LEGEND_TOP + LEGEND_LINE * place) for place, one in enumerate(drawn)),
+        *(legend_entry(one.name, one.style, LEGEND_TOP + LEGEND_LINE * place) for place, one in enumerate(drawn)),
         viewBox=f"0 0 {WIDTH} {LEGEND_TOP + LEGEND_LINE * len(drawn)}",
         role="img",
         aria_labelledby=f"{identity}-title {identity}-desc",
@@ -149,12 +149,12 @@ def _axes(scale: _Scale, ticks: Sequence[float], places: Sequence[float], axis: 
         y = scale.y(tick)
         kind = "grid" if tick else "axis"
         parts.append(element("path", d=f"M{LEFT} {y:.1f}H{RIGHT}", class_=kind))
-        parts.append(_text(f"{tick:.6g}", LEFT - 6, y + 4, "end"))
+        parts.append(text_at(f"{tick:.6g}", LEFT - 6, y + 4, "end"))
     every = 1 if axis.names else math.ceil(len(places) / _MOST_LABELS)
     for place in places[::every]:
         name = axis.names[int(place)] if axis.names else f"{place:.6g}"
-        parts.append(_text(name, scale.x(place), BOTTOM + 15, "middle"))
-    parts.append(_text(axis.label, (LEFT + RIGHT) / 2, BOTTOM + 30, "middle"))
+        parts.append(text_at(name, scale.x(place), BOTTOM + 15, "middle"))
+    parts.append(text_at(axis.label, (LEFT + RIGHT) / 2, BOTTOM + 30, "middle"))
     turned = f"rotate(-90 10 {TOP + PLOT_HEIGHT / 2:.0f})"
     parts.append(
         element("text", y_label, x="10", y=f"{TOP + PLOT_HEIGHT / 2:.0f}", text_anchor="middle", transform=turned)
@@ -173,8 +173,8 @@ def _line(one: Series, scale: _Scale, aside: float) -> Markup:
             continue
         steps.append(f"{'L' if joined else 'M'}{scale.x(x) + aside:.1f} {scale.y(y):.1f}")
         joined = True
-    marks = "".join(_mark(one.style, scale.x(x) + aside, scale.y(y)) for x, y in one.known)
-    parts = [element("path", d="".join(steps), class_="line", stroke_dasharray=_dashes(one.style))]
+    marks = "".join(mark_at(one.style, scale.x(x) + aside, scale.y(y)) for x, y in one.known)
+    parts = [element("path", d="".join(steps), class_="line", stroke_dasharray=dashes(one.style))]
     if one.bounds:
         parts.append(element("path", d="".join(_upright(scale, aside, *bound) for bound in one.bounds), class_="bound"))
     parts.append(element("path", d=marks, class_="mark"))
@@ -192,25 +192,29 @@ def _upright(scale: _Scale, aside: float, place: float, low: float, high: float)
     return f"M{x:.1f} {bottom:.1f}V{top:.1f}M{x - CAP:.1f} {bottom:.1f}{cap}M{x - CAP:.1f} {top:.1f}{cap}"
 
 
-def _legend(one: Series, y: float) -> Markup:
+def legend_entry(name: str, style: int, y: float) -> Markup:
+    """A sample of the style's line and the name beside it; y: baseline of the text."""
     sample = element(
         "g",
-        element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="line", stroke_dasharray=_dashes(one.style)),
-        element("path", d=_mark(one.style, LEFT + 20, y - 4), class_="mark"),
-        class_=f"s{one.style % COLOURS}",
+        element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="line", stroke_dasharray=dashes(style)),
+        element("path", d=mark_at(style, LEFT + 20, y - 4), class_="mark"),
+        class_=f"s{style % COLOURS}",
     )
-    return element("g", sample, _text(one.name, LEFT + 48, y, "start"))
+    return element("g", sample, text_at(name, LEFT + 48, y, "start"))
 
 
-def _dashes(style: int) -> str:
+def dashes(style: int) -> str:
+    """Of the style's line, as `stroke-dasharray` takes them."""
     return _DASHES[style % len(_DASHES)]
 
 
-def _mark(style: int, x: float, y: float) -> str:
+def mark_at(style: int, x: float, y: float) -> str:
+    """The style's mark as a path, its middle at (x, y)."""
     return f"M{x:.1f} {y:.1f}{_MARKS[style % len(_MARKS)]}"
 
 
-def _text(content: str, x: float, y: float, anchor: str) -> Markup:
+def text_at(content: str, x: float, y: float, anchor: str) -> Markup:
+    """One line of text on the baseline y; anchor: which end of it lies at x, as `text-anchor` says."""
     return element("text", content, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedmedlora.report.charts import (
-    _DASHES,
     BOTTOM,
     COLOURS,
     LEFT,
@@ -20,10 +19,10 @@ from fedmedlora.report.charts import (
     RIGHT,
     TOP,
     WIDTH,
-    Series,
-    _legend,
-    _mark,
-    _text,
+    dashes,
+    legend_entry,
+    mark_at,
+    text_at,
 )
 from fedmedlora.report.elements import Markup, element, escape
 from fedmedlora.report.numbers import decimal
@@ -52,12 +51,15 @@ def square_chart(
     drawn = [one for one in curves if one.points]
     if not drawn:
         return Markup("")
-    legend = [_legend(Series(one.name, one.style, ()), _line_at(place)) for place, one in enumerate(drawn)]
+    legend = [legend_entry(one.name, one.style, _line_at(place)) for place, one in enumerate(drawn)]
     ideal: list[Markup] = []
     if diagonal:
         ideal = [element("path", d=f"M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} {_y(1):.1f}", class_="axis")]
         y = _line_at(len(drawn))
-        legend += [element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="axis"), _text(diagonal, LEFT + 48, y, "start")]
+        legend += [
+            element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="axis"),
+            text_at(diagonal, LEFT + 48, y, "start"),
+        ]
     picture = element(
         "svg",
         element("title", title, id=f"{identity}-title"),
@@ -92,9 +94,9 @@ def _axes(x_label: str, y_label: str) -> list[Markup]:
         kind = "grid" if tick else "axis"
         parts.append(element("path", d=f"M{LEFT} {_y(tick):.1f}H{RIGHT}", class_=kind))
         parts.append(element("path", d=f"M{_x(tick):.1f} {TOP}V{BOTTOM}", class_=kind))
-        parts.append(_text(f"{tick:.1f}", LEFT - 6, _y(tick) + 4, "end"))
-        parts.append(_text(f"{tick:.1f}", _x(tick), BOTTOM + 15, "middle"))
-    parts.append(_text(x_label, (LEFT + RIGHT) / 2, BOTTOM + 30, "middle"))
+        parts.append(text_at(f"{tick:.1f}", LEFT - 6, _y(tick) + 4, "end"))
+        parts.append(text_at(f"{tick:.1f}", _x(tick), BOTTOM + 15, "middle"))
+    parts.append(text_at(x_label, (LEFT + RIGHT) / 2, BOTTOM + 30, "middle"))
     middle = f"{TOP + PLOT_HEIGHT / 2:.0f}"
     turned = f"rotate(-90 10 {middle})"
     parts.append(element("text", y_label, x="10", y=middle, text_anchor="middle", transform=turned))
@@ -107,8 +109,8 @@ def _line(one: Curve) -> Markup:
     marked = [*one.points[:-1:every], one.points[-1]]
     return element(
         "g",
-        element("path", d=f"M{steps}", class_="line", stroke_dasharray=_DASHES[one.style % len(_DASHES)]),
-        element("path", d="".join(_mark(one.style, _x(x), _y(y)) for x, y in marked), class_="mark"),
+        element("path", d=f"M{steps}", class_="line", stroke_dasharray=dashes(one.style)),
+        element("path", d="".join(mark_at(one.style, _x(x), _y(y)) for x, y in marked), class_="mark"),
         class_=f"s{one.style % COLOURS}",
     )
 
