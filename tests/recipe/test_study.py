@@ -281,14 +281,6 @@ def test_a_study_sends_what_is_averaged_in_the_precision_that_it_names(done: Pat
     assert len(residuals) == len(SITES) * 2
 
 
-KILLED_WHEN = (
-    "state/single-site/0/triage/checkpoint.json",  # the first round, whose optimizer is kept
-    "state/fedmedlora/0/global-0001.safetensors",  # between rounds
-    "predictions/fedmedlora-plus/0/triage.ner.jsonl",  # testing
-)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["base", "machine"])
 def test_a_run_is_not_resumed_on_another_base_or_machine(done: Path, study: Path, tmp_path: Path, changed: str) -> None:
     out = tmp_path / "copy"
@@ -315,6 +307,14 @@ def test_run_json_says_how_different_the_sites_are(done: Path) -> None:
         assert all(0 <= bits <= 1 for others in found.values() for bits in others.values())
 
 
+KILLED_WHEN = (
+    "state/single-site/0/triage/checkpoint.json",  # the first round, whose optimizer is kept
+    "state/fedmedlora/0/global-0001.safetensors",  # between rounds
+    "predictions/fedmedlora-plus/0/triage.ner.jsonl",  # testing
+)
+
+
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(done: Path, study: Path) -> None:
     out = study.parent / "killed"
     for place in KILLED_WHEN:

@@ -12,8 +12,8 @@ from fedmedlora.studies.estimate import CellEstimate, wall_seconds
 from fedmedlora.studies.schedule import Schedule
 
 FIRST = Cell("fedmedlora", 0, ALL, ())
-SECOND = Cell("fedmedlora", 0, "ward+10", (), needs=FIRST.key)
-THIRD = Cell("fedmedlora", 0, "ward+20", (), needs=SECOND.key)
+SECOND = Cell("fedmedlora", 0, "ward+10", (), start=FIRST)
+THIRD = Cell("fedmedlora", 0, "ward+20", (), start=SECOND)
 OTHER = Cell("centralised", 0, ALL, ())
 
 
@@ -49,7 +49,7 @@ def test_needs_that_nobody_meets_are_named() -> None:
     with pytest.raises(ConfigError, match=r"ward\+10 starts from .* trained on all, which is not part of the study"):
         Schedule([SECOND])
     with pytest.raises(ConfigError, match="would start from its own adapter"):
-        Schedule([replace(FIRST, needs=SECOND.key), SECOND])
+        Schedule([replace(FIRST, start=SECOND), SECOND])
 
 
 def test_wall_time_is_that_of_the_process_that_ends_last() -> None:

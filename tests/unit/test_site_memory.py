@@ -12,10 +12,11 @@ from fedmedlora.adapters.state import AdapterState
 from fedmedlora.errors import AdapterError
 from fedmedlora.markup.encode import Encoder
 from fedmedlora.training.batch import prepare
+from fedmedlora.training.causal import CausalLesson
 from fedmedlora.training.contract import RoundPlan
 from fedmedlora.training.examples import make_examples
 from fedmedlora.training.loop import TrainSettings
-from fedmedlora.training.site import LoraSiteTrainer, own_tensors, settings_to_scalars
+from fedmedlora.training.site import LessonTrainer, own_tensors, settings_to_scalars
 
 ONE, OTHER = "a" * 64, "b" * 64
 SETTINGS = settings_to_scalars(TrainSettings(lr=0.01, epochs=1, keep_moments=True))
@@ -26,9 +27,10 @@ def adapted() -> Adapted:
     return attach_lora(tiny.make_base(), rank=2, alpha=8)
 
 
-def trainer(adapted: Adapted, memory: Path, site: str = "north") -> LoraSiteTrainer:
+def trainer(adapted: Adapted, memory: Path, site: str = "north") -> LessonTrainer:
     encoder = Encoder(adapted.base.tokenizer, tiny.LABELS, "brief", 400)
-    return LoraSiteTrainer(site, adapted, prepare(make_examples(tiny.notes()[:1], encoder, ["ner"]).examples), memory)
+    corpus = prepare(make_examples(tiny.notes()[:1], encoder, ["ner"]).examples)
+    return LessonTrainer(site, CausalLesson(adapted, corpus), memory)
 
 
 def plan(number: int, federation: str = ONE) -> RoundPlan:
