@@ -32,7 +32,7 @@ def described(config: StudyConfig, **digests: str) -> dict[str, Any]:
         {"name": name, "labels": ["problem"], "parts": {one: part(name, one) for one in ("train", "dev", "test")}}
         for name in config.members
     ]
-    return {"base": {"digest": "base"}, "machine": MACHINE, "sites": sites}
+    return {"base": {"digest": "base"}, "machine": MACHINE, "sites": sites, "derived": []}
 
 
 def identities(config: StudyConfig, **digests: str) -> dict[Key, Identity]:
