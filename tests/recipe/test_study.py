@@ -340,7 +340,7 @@ def _run_until(study: Path, out: Path, appears: Path) -> None:
             [*command, "--out", str(out), "--resume"], cwd=study.parent, env=environment, stdout=log, stderr=log
         )
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 600
             while not appears.exists() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
