@@ -169,10 +169,10 @@ def test_a_model_that_begins_with_another_resumes_to_the_same_bits(
     out = study.parent / "killed"
     record, test = run._record_rounds, run._test
 
-    def after_training(going: run.StudyRun, cell: Cell, result: FederationResult) -> None:
+    def after_training(going: run.StudyRun, cell: Cell, *rest: object) -> None:
         if cell.trained_on == "newcomer+2":
             raise Killed
-        record(going, cell, result)
+        record(going, cell, *rest)  # type: ignore[arg-type]
 
     def while_testing(going: run.StudyRun, cell: Cell, *rest: object) -> None:
         if cell.trained_on in ("newcomer+0", "newcomer+2"):
@@ -205,7 +205,7 @@ def test_a_model_whose_start_failed_says_so(study: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(run, "_train", fails)
     overrides = ['arms=["fedmedlora"]', 'settings=["low-resource"]', "low_resource.notes=[0]", "rounds=1"]
-    with pytest.raises(TrainingError, match=r"2 of 3 models .*newcomer\+0: the model that it begins with, fedmedlora"):
+    with pytest.raises(TrainingError, match=r"2 of 3 models .*newcomer\+0: it starts from the adapter of fedmedlora,"):
         run_study(load_study(study, overrides), tmp_path / "out")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,9 +72,11 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     )
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-        seconds.append(time.perf_counter() - start)
+        after = os.times()
+        # Time on a processor: what passes on the clock is another machine's, or its other work's.
+        seconds.append(after.children_user - before.children_user + after.children_system - before.children_system)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("Usage: ")
     assert min(seconds) < 0.3
