@@ -214,7 +214,7 @@ def test_a_dry_run_estimates_every_cell(
     # Every arm reads every site's notes as often.
     assert together["training_seconds"] == pytest.approx(sum(cell["training_seconds"] for cell in alone.values()))
     assert {cell["questions"] for cell in found["cells"]} == {together["questions"]}
-    assert found["measured"]["answering_seconds_per_question"].keys() == {"ner"}
+    assert found["measured"]["causal"]["answering_seconds_per_question"].keys() == {"ner"}
     memory = found["measured"]["peak_memory_bytes"]
     assert memory is None or found["peak_memory_bytes"] == 2 * memory > 0
 

@@ -106,9 +106,10 @@ def run_study(
         cell_rule(cell, config.plus)
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
     with _crew(config, out, jobs, command, watcher) as crew:
-        for line in study_remarks(config, crew.described):
+        held = {site["name"]: site["parts"]["train"]["documents"] for site in crew.described["sites"]}
+        for line in study_remarks(config, held):
             watcher.note(line)
-        cells = planned_cells(config, crew.described)
+        cells = planned_cells(config, held)
         schedule = Schedule(cells)
         identities = identify({cell.key: cell for cell in cells}, config, load_labels(config), crew.described)
         ledger = Ledger(out)
