@@ -28,7 +28,7 @@ from fedmedlora.record import read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
 from fedmedlora.report.progress import FEDERATED, progress
-from fedmedlora.studies import run
+from fedmedlora.studies import cell_run
 from fedmedlora.studies.cells import Cell
 from fedmedlora.studies.run import run_study
 from fedmedlora.studies.sites import load_sites
@@ -214,16 +214,16 @@ def test_a_run_that_ended_is_left_as_it_is(done: Path, study: Path) -> None:
 def test_a_model_that_cannot_be_trained_does_not_stop_the_others(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = run._train
+    train = cell_run._train
     out = tmp_path / "out"
     overrides = ["arms=['single-site','centralised']", "tasks=['ner']"]
 
-    def fails_on_triage(going: run.StudyRun, cell: Cell) -> FederationResult:
+    def fails_on_triage(going: cell_run.CellRun, cell: Cell) -> FederationResult:
         if cell.trained_on == "triage":
             raise TrainingError("step 3: the loss is not finite.")
         return train(going, cell)
 
-    monkeypatch.setattr(run, "_train", fails_on_triage)
+    monkeypatch.setattr(cell_run, "_train", fails_on_triage)
     with pytest.raises(TrainingError, match=r"1 of 3 models .* single-site, seed 0, trained on triage: step 3"):
         run_study(load_study(study, overrides), out)
     assert {cost.trained_on for cost in load_run(out).costs} == {"pharmacy", "all"}
