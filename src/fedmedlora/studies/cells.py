@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
 from fedmedlora.config.arms import BERT, BERT_WHOLE, CENTRALISED, FEDERATED, PLUS, SINGLE_SITE
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.models import (
     ArmName,
-    BertConfig,
     FederationConfig,
     PlusConfig,
     ProxConfig,
