@@ -72,6 +72,7 @@ def cost_line(arm: str, seed: int, trained_on: str) -> Table:
         "bytes_sent": 10_000_000 if federated else None,
         "bytes_received": 5_000_000 if federated else None,
         "full_model_bytes": 1_000_000_000 if federated else None,
+        "peak_memory_bytes": 1_500_000_000,
         "adapter_digest": "cd" * 32,
     }
 

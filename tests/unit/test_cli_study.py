@@ -59,7 +59,7 @@ def study(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_dry_run_reads_the_sites_and_names_every_cell(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", str(study), "--dry-run"]) == 0
+    assert main(["run", str(study), "--dry-run", "--no-calibration"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[:2] == [
         "site triage: train 3, dev 1, test 2 documents; 0 annotations dropped",
@@ -71,7 +71,7 @@ def test_a_dry_run_reads_the_sites_and_names_every_cell(study: Path, capsys: pyt
         "tested on triage, pharmacy"
     )
     assert not (study.parent / "runs").exists()
-    assert main(["run", str(study), "--dry-run", "--set", "federation.wire=int8"]) == 0
+    assert main(["run", str(study), "--dry-run", "--no-calibration", "--set", "federation.wire=int8"]) == 0
     wires = ["adapters sent as int8" in line for line in capsys.readouterr().out.splitlines()[2:6]]
     # Only what is averaged is sent.
     assert wires == [False, False, False, True]
@@ -88,7 +88,7 @@ def test_a_site_whose_notes_are_not_annotated_is_refused(tmp_path: Path, capsys:
 
 def test_a_dry_run_counts_what_a_site_does_not_annotate(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     narrowed = ["--set", 'sites.triage.labels=["problem"]', "--set", "seeds=[0,1]"]
-    assert main(["run", str(study), "--dry-run", "--json", *narrowed]) == 0
+    assert main(["run", str(study), "--dry-run", "--no-calibration", "--json", *narrowed]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["sites"][0]["documents"] == {"train": 3, "dev": 1, "test": 2}
     assert found["sites"][0]["dropped"]["label negation is not annotated at this site"] > 0
@@ -101,7 +101,7 @@ def test_the_open_benchmark_reads_its_sites(
 ) -> None:
     monkeypatch.setenv("FEDMEDLORA_CORPORA", str(corpora))
     shipped = Path(__file__).resolve().parents[2] / "studies" / "open-benchmark.toml"
-    assert main(["run", str(shipped), "--dry-run", "--json"]) == 0
+    assert main(["run", str(shipped), "--dry-run", "--no-calibration", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     # As the corpora's own split says.
     assert {site["name"]: list(site["documents"].values()) for site in found["sites"]} == {
@@ -195,8 +195,8 @@ def test_a_folder_with_a_run_needs_resume(study: Path, capsys: pytest.CaptureFix
     (study.parent / "runs" / "two" / "study.toml").write_text("rounds = 7\n")
     assert main(["run", str(study)]) == 2
     assert "runs/two: this folder already holds a run. Add --resume" in capsys.readouterr().err
-    assert main(["run", str(study), "--resume"]) == 2
-    assert "started with another configuration" in capsys.readouterr().err
+    assert main(["run", str(study), "--out", "new", "--reuse", "runs/two"]) == 2
+    assert "--reuse runs/two: not a run directory" in capsys.readouterr().err
 
 
 class Stopped(FedMedLoRAError):
@@ -321,9 +321,16 @@ def test_progress_is_lines_without_a_terminal_and_a_bar_on_one(
             watcher.note("round 1/2: [bold] stays as it is")
             watcher.begin("testing on triage", 0)
             watcher.advance(7)
+            branch = watcher.branch("[2/3] centralised")
+            branch.begin("training all", 5)
+            branch.advance(2)
+            branch.note("round 2/2")
+            branch.close()
         printed = capsys.readouterr()
         assert printed.out == ""
         assert "round 1/2: [bold] stays as it is" in printed.err
         assert ("training triage" in printed.err) == terminal
         assert ("testing on triage" in printed.err) == terminal
         assert ("7/?" in printed.err) == terminal
+        assert "[2/3] centralised: round 2/2" in printed.err
+        assert ("[2/3] centralised: training all" in printed.err) == terminal

@@ -152,9 +152,9 @@ def test_exports_have_them_unrounded_beside_strict_scores(tmp_path: Path) -> Non
 
 
 def test_a_curve_by_hand() -> None:
-    # The plot reaches from x 46 to 368 and from y 192 (0) up to 12 (1).
+    # The plot reaches from x 52 to 368 and from y 192 (0) up to 12 (1).
     figure = square_chart("one", "title", "recall", "precision", [Curve("a & b", 0, ((0.0, 1.0), (0.5, 0.5)))])
-    assert 'd="M46.0 12.0L207.0 102.0"' in figure
+    assert 'd="M52.0 12.0L210.0 102.0"' in figure
     assert "a &amp; b: 1.000 at 0.000, 0.500 at 0.500" in figure
     assert square_chart("none", "title", "recall", "precision", [Curve("empty", 0, ())]) == ""
     # Many points are all joined, but only about ten are marked, the last one among them.

@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ET
 
 from fedmedlora.report.charts import Series, line_chart
 from fedmedlora.report.elements import element, escape
-from fedmedlora.report.numbers import Spread, decimal, duration, listed, size
-from fedmedlora.report.summary import Estimate, judge, saving
+from fedmedlora.report.estimates import Estimate, judge
+from fedmedlora.report.numbers import Spread, decimal, duration, listed, saving, size
 
 
 def test_judging_by_intervals() -> None:

@@ -16,13 +16,18 @@ _REFRESHES_PER_SECOND = 4  # drawing takes time from training on a small machine
 class RichWatcher:
     """Satisfies `studies.watch.Watcher`; use it in a `with` block, so that the bar is gone when a message follows.
 
-    Without a terminal only the notes are printed, one a line.
+    Without a terminal only the notes are printed, one a line. A branch has a bar of its own below the others, and puts
+    its name before what it prints.
     """
 
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bar = _bar(console) if console.is_interactive else None
+    def __init__(self, trunk: RichWatcher | None = None, name: str = "") -> None:
+        if trunk is None:
+            console = Console(stderr=True)
+            self._bar = _bar(console) if console.is_interactive else None
+        else:
+            self._bar = trunk._bar
         self._task: TaskID | None = None
+        self._name = name
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -37,6 +42,7 @@ class RichWatcher:
 
     def note(self, line: str) -> None:
         """Print a line, above the bar."""
+        line = f"{self._name}{line}"
         if self._bar is None:
             note(line)
         else:
@@ -44,16 +50,24 @@ class RichWatcher:
 
     def begin(self, what: str, total: int) -> None:
         """Start a new bar of `total` steps; 0 when their number is not known."""
-        if self._bar is None:
-            return
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(what, total=total or None, detail="")
+        self.close()
+        if self._bar is not None:
+            self._task = self._bar.add_task(f"{self._name}{what}", total=total or None, detail="")
 
     def advance(self, done: int, detail: str = "") -> None:
         """So many more steps are done."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=done, detail=detail)
+
+    def branch(self, name: str) -> RichWatcher:
+        """A bar for one of several models that are trained side by side."""
+        return RichWatcher(self, f"{name}: ")
+
+    def close(self) -> None:
+        """Take the stretch's bar away."""
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = None
 
 
 def _bar(console: Console) -> Progress:

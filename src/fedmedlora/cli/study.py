@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,6 +36,8 @@ def add_verbs(app: typer.Typer) -> None:
         epilog=example(
             "fedmedlora run studies/open-benchmark.toml",
             "fedmedlora run studies/open-benchmark.toml --set training.lr=1e-4 --out runs/lower-rate --resume",
+            "fedmedlora run studies/open-benchmark.toml --jobs 2 --out runs/more-seeds --set seeds=[0,1,2,3] "
+            "--reuse runs/open-benchmark",
         )
     )(run)
     app.command(epilog=example("fedmedlora demo"))(demo)
@@ -46,9 +48,26 @@ def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, metavar="N", help="Processes that share the models; each loads the base.")
+    ] = 1,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reuse", metavar="RUN_DIR", help="Take from this run the models that would be the same; may be repeated."
+        ),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read the sites and say what would be run; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say what would be run, and estimate time and memory; train nothing."),
     ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            "--calibration/--no-calibration",
+            help="With --dry-run: load the base and measure a few batches for the estimate.",
+        ),
+    ] = True,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; by default runs/NAME-OF-THE-STUDY.")
     ] = None,
@@ -64,10 +83,13 @@ def run(
 
     config = load_study(study, overrides or ())
     if dry_run:
-        _say_what_would_be_run(config, as_json)
+        from fedmedlora.cli.dry_run import say_what_would_be_run
+
+        say_what_would_be_run(config, out or RUNS / config.name, jobs, calibration, as_json)
     else:
         command = _command_line("run", _portable(study), overrides or ())
-        _run_and_report(config, out or RUNS / config.name, resume, command, as_json)
+        started = _Start(out or RUNS / config.name, resume, command, jobs, tuple(reuse or ()))
+        _run_and_report(config, started, as_json)
 
 
 def demo(
@@ -96,7 +118,7 @@ def demo(
     )
     if begun:
         note(f"{out} is there already: what is done in it is not done again.")
-    _run_and_report(config, out, begun, _command_line("demo", "", overrides or ()), as_json)
+    _run_and_report(config, _Start(out, begun, _command_line("demo", "", overrides or ())), as_json)
 
 
 def report(
@@ -127,42 +149,27 @@ def report(
         typer.echo(f"table: {path}")
 
 
-def _say_what_would_be_run(config: StudyConfig, as_json: bool) -> None:
-    from fedmedlora.studies.cells import describe_cells
-    from fedmedlora.studies.sites import load_labels, load_sites
+class _Start(NamedTuple):
+    """Where and how a study is run; none of it decides a result."""
 
-    cells = describe_cells(config)
-    sites = load_sites(config, load_labels(config))
-    if as_json:
-        held: list[Json] = [
-            {
-                "name": site.name,
-                "documents": {part: len(documents) for part, documents in site.parts.items()},
-                "dropped": dict(site.dropped),
-            }
-            for site in sites
-        ]
-        print_json({"study": config.name, "base": config.base, "sites": held, "cells": list(cells)})
-        return
-    for site in sites:
-        parts = ", ".join(f"{part} {len(documents):,}" for part, documents in site.parts.items())
-        typer.echo(f"site {site.name}: {parts} documents; {sum(site.dropped.values()):,} annotations dropped")
-    if any(site.dropped for site in sites):
-        note("what was dropped, by reason: --json, or `fedmedlora data check`")
-    for number, cell in enumerate(cells, start=1):
-        typer.echo(f"[{number}/{len(cells)}] {cell}")
+    out: Path
+    resume: bool
+    command: str
+    jobs: int = 1
+    reuse: tuple[Path, ...] = ()
 
 
-def _run_and_report(config: StudyConfig, out: Path, resume: bool, command: str, as_json: bool) -> None:
+def _run_and_report(config: StudyConfig, start: _Start, as_json: bool) -> None:
     from fedmedlora.cli.progress import RichWatcher
     from fedmedlora.report.load import load_run
     from fedmedlora.report.page import write_report
     from fedmedlora.studies.cells import study_cells
     from fedmedlora.studies.run import run_study
 
+    out = start.out
     try:
         with RichWatcher() as watcher:
-            run_study(config, out, resume=resume, command=command, watcher=watcher)
+            run_study(config, watcher=watcher, **start._asdict())
     except TrainingError:
         # What was trained has its report all the same.
         write_report([out], out / REPORT_FILE)

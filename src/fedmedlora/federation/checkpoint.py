@@ -117,10 +117,10 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, Mapping[str, object]]:
 def check_same_federation(folder: Path, plan: FederationPlan, found: Mapping[str, object]) -> None:
     """Raise ConfigError, naming what differs, unless the checkpoint's plan is this one."""
     expected = json.loads(json.dumps(plan.identity()))
-    changes = _changes("", found, expected)
-    if changes:
+    changed = changes("", found, expected)
+    if changed:
         raise ConfigError(
-            f"{folder}: this federation began with other settings: {'; '.join(changes)}. "
+            f"{folder}: this federation began with other settings: {'; '.join(changed)}. "
             "Go back to them to resume, or start anew in another folder."
         )
 
@@ -150,12 +150,13 @@ def _read_state(path: Path, what: str, digest: str | None) -> AdapterState:
     return state
 
 
-def _changes(prefix: str, old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+def changes(prefix: str, old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """What differs between two nested tables, in words: `lr was 0.1, is 0.2`; keys dotted, below `prefix`."""
     found = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += _changes(f"{prefix}{key}.", before, after)
+            found += changes(f"{prefix}{key}.", before, after)
         elif before != after:
             found.append(f"{prefix}{key} was {json.dumps(before)}, is {json.dumps(after)}")
     return found

@@ -1,7 +1,7 @@
-"""Line charts as inline SVG: series of numbers per round enter, a figure leaves. Knows no study.
+"""Line charts as inline SVG: series of points enter, a figure leaves. Knows no study.
 
-A series is told apart by its colour, the shape of its marks and its dashes, so that no reader depends on colour. Axes
-begin at 0.
+A series is told apart by its colour, the shape of its marks and its dashes, so that no reader depends on colour. Values
+begin at 0; so does what they are drawn over, unless its axis says otherwise.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedmedlora.report.elements import Markup, element, escape
-from fedmedlora.report.numbers import decimal
+from fedmedlora.report.numbers import between, decimal
 
-WIDTH, LEFT, RIGHT, TOP, PLOT_HEIGHT = 380, 46, 368, 12, 180
+WIDTH, LEFT, RIGHT, TOP, PLOT_HEIGHT = 380, 52, 368, 12, 180
 BOTTOM = TOP + PLOT_HEIGHT
 LEGEND_TOP, LEGEND_LINE = BOTTOM + 46, 17
-COLOURS = 6
+INSET, DODGE, CAP = 14, 3, 2.5
+COLOURS = 8
 _MARKS = (
     "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
     "m-3 -3h6v6h-6z",
@@ -24,29 +25,56 @@ _MARKS = (
     "m0 -4.5l4.5 4.5l-4.5 4.5l-4.5 -4.5z",
     "m0 4l-4 -7h8z",
     "m-3.5 -3.5l7 7m0 -7l-7 7",
+    "m-4 0h8m-4 -4v8",
+    "m-4.5 -2h9v4h-9z",
 )
-_DASHES = ("none", "7 3", "2 3", "9 3 2 3")
-_MOST_ROUND_LABELS = 10
+_DASHES = ("none", "7 3", "2 3", "9 3 2 3", "12 4")
+_MOST_LABELS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """One line. style: decides colour, mark and dashes; the same thing has the same style in every chart.
 
-    points: (round counted from 1, value); a value that is None or not finite breaks the line.
+    points: (place on the axis below, value) in the order in which they are joined; a value that is None or not finite
+    breaks the line. bounds: (place, low, high), drawn as an upright. notes: a word for each point, set beside its mark.
     """
 
     name: str
     style: int
-    points: tuple[tuple[int, float | None], ...]
+    points: tuple[tuple[float, float | None], ...]
+    bounds: tuple[tuple[float, float, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
-    def known(self) -> list[tuple[int, float]]:
+    def known(self) -> list[tuple[float, float]]:
         """The points that can be drawn."""
         return [(x, y) for x, y in self.points if y is not None and math.isfinite(y)]
 
 
-def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series]) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What values are drawn over.
+
+    at: how the description names a place on it. names: of the places 0, 1, …, where they are no quantities. measured:
+    its ticks are round numbers between the places, not the places themselves. from_zero: of a measured axis.
+    """
+
+    label: str
+    at: str
+    names: tuple[str, ...] = ()
+    measured: bool = False
+    from_zero: bool = True
+
+    def place(self, x: float) -> str:
+        """A place in words: "after round 2", "at 50"."""
+        return f"{self.at} {self.names[int(x)] if self.names else f'{x:.4g}'}"
+
+
+ROUNDS = Axis("round", "after round")
+
+
+def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series], axis: Axis = ROUNDS) -> Markup:
     """A figure with a caption, or nothing when no series has a point.
 
     identity: unique on the page; letters, digits and '-'. The description lists first and last value of every series,
@@ -55,18 +83,22 @@ def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series]
     drawn = [one for one in series if one.known]
     if not drawn:
         return Markup("")
-    rounds = sorted({x for one in drawn for x, _ in one.points})
-    ticks = _ticks(max(y for one in drawn for _, y in one.known))
-    scale = _Scale(rounds[0], rounds[-1], ticks[-1])
-    height = LEGEND_TOP + LEGEND_LINE * len(drawn)
+    ticks = _ticks(0, max([y for one in drawn for _, y in one.known] + [h for one in drawn for _, _, h in one.bounds]))
+    places = _places(axis, drawn)
+    ends = (places[0], places[-1])
+    if axis.measured and not axis.from_zero:
+        ends = (min(x for one in drawn for x, _ in one.known), max(x for one in drawn for x, _ in one.known))
+        places = [place for place in places if ends[0] <= place <= ends[1]]
+    scale = _Scale(*ends, ticks[-1])
+    middle = (len(drawn) - 1) / 2
     picture = element(
         "svg",
         element("title", title, id=f"{identity}-title"),
-        element("desc", _description(y_label, drawn), id=f"{identity}-desc"),
-        *_axes(scale, ticks, rounds, y_label),
-        *(_line(one, scale) for one in drawn),
+        element("desc", _description(y_label, axis, drawn), id=f"{identity}-desc"),
+        *_axes(scale, ticks, places, axis, y_label),
+        *(_line(one, scale, DODGE * (place - middle)) for place, one in enumerate(drawn)),
         *(_legend(one, LEGEND_TOP + LEGEND_LINE * place) for place, one in enumerate(drawn)),
-        viewBox=f"0 0 {WIDTH} {height}",
+        viewBox=f"0 0 {WIDTH} {LEGEND_TOP + LEGEND_LINE * len(drawn)}",
         role="img",
         aria_labelledby=f"{identity}-title {identity}-desc",
     )
@@ -75,42 +107,54 @@ def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series]
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Rounds first … last to x, values 0 … top to y, in the units of the picture."""
+    """Places first … last to x, values 0 … top to y, in the units of the picture."""
 
-    first: int
-    last: int
+    first: float
+    last: float
     top: float
 
-    def x(self, number: int) -> float:
+    def x(self, place: float) -> float:
         if self.first == self.last:
             return (LEFT + RIGHT) / 2
-        inset = 14
-        return LEFT + inset + (number - self.first) / (self.last - self.first) * (RIGHT - LEFT - 2 * inset)
+        return LEFT + INSET + (place - self.first) / (self.last - self.first) * (RIGHT - LEFT - 2 * INSET)
 
     def y(self, value: float) -> float:
         return BOTTOM - value / self.top * PLOT_HEIGHT
 
 
-def _ticks(greatest: float) -> list[float]:
-    """Round numbers from 0 to at least the greatest value, four or five steps."""
-    if greatest <= 0:
-        return [0.0, 0.5, 1.0]
-    raw = greatest / 4
+def _places(axis: Axis, series: Sequence[Series]) -> list[float]:
+    """Where the axis below bears a number or name."""
+    found = sorted({x for one in series for x, _ in one.points})
+    if axis.names:
+        return [float(place) for place in range(len(axis.names))]
+    if not axis.measured:
+        return found
+    return _ticks(0 if axis.from_zero else found[0], found[-1])
+
+
+def _ticks(least: float, greatest: float) -> list[float]:
+    """Round numbers from at most the least to at least the greatest value, four or five steps."""
+    if greatest <= least:
+        return [least, least + 0.5, least + 1.0]
+    raw = (greatest - least) / 4
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
-    return [step * place for place in range(math.ceil(greatest / step - 1e-9) + 1)]
+    first = math.floor(least / step + 1e-9)
+    return [step * place for place in range(first, math.ceil(greatest / step - 1e-9) + 1)]
 
 
-def _axes(scale: _Scale, ticks: Sequence[float], rounds: Sequence[int], y_label: str) -> list[Markup]:
+def _axes(scale: _Scale, ticks: Sequence[float], places: Sequence[float], axis: Axis, y_label: str) -> list[Markup]:
     parts: list[Markup] = []
     for tick in ticks:
         y = scale.y(tick)
         kind = "grid" if tick else "axis"
         parts.append(element("path", d=f"M{LEFT} {y:.1f}H{RIGHT}", class_=kind))
         parts.append(_text(f"{tick:.6g}", LEFT - 6, y + 4, "end"))
-    every = math.ceil(len(rounds) / _MOST_ROUND_LABELS)
-    parts += [_text(str(number), scale.x(number), BOTTOM + 15, "middle") for number in rounds[::every]]
-    parts.append(_text("round", (LEFT + RIGHT) / 2, BOTTOM + 30, "middle"))
+    every = 1 if axis.names else math.ceil(len(places) / _MOST_LABELS)
+    for place in places[::every]:
+        name = axis.names[int(place)] if axis.names else f"{place:.6g}"
+        parts.append(_text(name, scale.x(place), BOTTOM + 15, "middle"))
+    parts.append(_text(axis.label, (LEFT + RIGHT) / 2, BOTTOM + 30, "middle"))
     turned = f"rotate(-90 10 {TOP + PLOT_HEIGHT / 2:.0f})"
     parts.append(
         element("text", y_label, x="10", y=f"{TOP + PLOT_HEIGHT / 2:.0f}", text_anchor="middle", transform=turned)
@@ -118,33 +162,48 @@ def _axes(scale: _Scale, ticks: Sequence[float], rounds: Sequence[int], y_label:
     return parts
 
 
-def _line(one: Series, scale: _Scale) -> Markup:
+def _line(one: Series, scale: _Scale, aside: float) -> Markup:
+    """aside: how far uprights, and the points they belong to, are moved so that those of several series stand apart."""
+    aside = aside if one.bounds else 0.0
     steps: list[str] = []
     joined = False
     for x, y in one.points:
         if y is None or not math.isfinite(y):
             joined = False
             continue
-        steps.append(f"{'L' if joined else 'M'}{scale.x(x):.1f} {scale.y(y):.1f}")
+        steps.append(f"{'L' if joined else 'M'}{scale.x(x) + aside:.1f} {scale.y(y):.1f}")
         joined = True
-    marks = "".join(_mark(one.style, scale.x(x), scale.y(y)) for x, y in one.known)
-    return element(
-        "g",
-        element("path", d="".join(steps), class_="line", stroke_dasharray=_DASHES[one.style % len(_DASHES)]),
-        element("path", d=marks, class_="mark"),
-        class_=f"s{one.style % COLOURS}",
-    )
+    marks = "".join(_mark(one.style, scale.x(x) + aside, scale.y(y)) for x, y in one.known)
+    parts = [element("path", d="".join(steps), class_="line", stroke_dasharray=_dashes(one.style))]
+    if one.bounds:
+        parts.append(element("path", d="".join(_upright(scale, aside, *bound) for bound in one.bounds), class_="bound"))
+    parts.append(element("path", d=marks, class_="mark"))
+    words = [
+        element("text", note, x=f"{scale.x(x) + 6:.1f}", y=f"{scale.y(y) - 5:.1f}", class_="note")
+        for note, (x, y) in zip(one.notes, one.points, strict=False)
+        if y is not None and math.isfinite(y)
+    ]
+    return element("g", *parts, *words, class_=f"s{one.style % COLOURS}")
+
+
+def _upright(scale: _Scale, aside: float, place: float, low: float, high: float) -> str:
+    x, bottom, top = scale.x(place) + aside, scale.y(low), scale.y(high)
+    cap = f"h{2 * CAP}"
+    return f"M{x:.1f} {bottom:.1f}V{top:.1f}M{x - CAP:.1f} {bottom:.1f}{cap}M{x - CAP:.1f} {top:.1f}{cap}"
 
 
 def _legend(one: Series, y: float) -> Markup:
-    dashes = _DASHES[one.style % len(_DASHES)]
     sample = element(
         "g",
-        element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="line", stroke_dasharray=dashes),
+        element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="line", stroke_dasharray=_dashes(one.style)),
         element("path", d=_mark(one.style, LEFT + 20, y - 4), class_="mark"),
         class_=f"s{one.style % COLOURS}",
     )
     return element("g", sample, _text(one.name, LEFT + 48, y, "start"))
+
+
+def _dashes(style: int) -> str:
+    return _DASHES[style % len(_DASHES)]
 
 
 def _mark(style: int, x: float, y: float) -> str:
@@ -155,10 +214,10 @@ def _text(content: str, x: float, y: float, anchor: str) -> Markup:
     return element("text", content, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
 
 
-def _description(y_label: str, series: Sequence[Series]) -> Markup:
+def _description(y_label: str, axis: Axis, series: Sequence[Series]) -> Markup:
     parts: list[str] = []
     for one in series:
-        (first, start), (last, end) = one.known[0], one.known[-1]
-        text = f"{one.name}: {decimal(start)} after round {first}"
-        parts.append(text if first == last else f"{text}, {decimal(end)} after round {last}")
-    return escape(f"{y_label} by round. {'; '.join(parts)}.")
+        bounds = {x: f" ({between(low, high)})" for x, low, high in one.bounds}
+        texts = [f"{decimal(y)}{bounds.get(x, '')} {axis.place(x)}" for x, y in (one.known[0], one.known[-1])]
+        parts.append(f"{one.name}: {', '.join(dict.fromkeys(texts))}")
+    return escape(f"{y_label} by {axis.label}. {'; '.join(parts)}.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fedmedlora.report.elements import Markup, fold, head, join, missing, number, paragraph, small, table, words
-from fedmedlora.report.numbers import decimal, duration, size, whole
+from fedmedlora.report.numbers import decimal, duration, saving, size, whole
 from fedmedlora.report.progress import arm_label, arms_of, model_label, seeds_of, sites_of
 from fedmedlora.report.records import ArmCost, Run, Score
-from fedmedlora.report.summary import exchanged, saving
 
 
 def costs_section(run: Run) -> list[Markup]:
@@ -20,11 +19,15 @@ def _training(run: Run) -> Markup:
         own = sorted((cost for cost in run.costs if cost.arm == arm), key=lambda cost: (cost.trained_on, cost.seed))
         rows += [_training_row(run, cost) for cost in own]
         if not own:
-            rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 8])
-    names = ("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead")
+            rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 9])
+    names = (
+        *("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead"),
+        "Most memory",
+    )
     caption = (
         "What training took. Bytes are measured on the coordinator's messages, over all sites and rounds; “whole model "
-        "instead” is what exchanging the whole base model at the same messages would cost."
+        "instead” is what exchanging the whole base model at the same messages would cost. “Most memory” is what the "
+        "process held at most while the model was trained and tested: the GPU's where there is one, base included."
     )
     return table(caption, [[head("Model"), *(head(name) for name in names)]], rows)
 
@@ -38,9 +41,10 @@ def _why(run: Run, arm: str) -> str:
 
 
 def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
+    memory = number(missing("not recorded") if cost.peak_memory_bytes is None else size(cost.peak_memory_bytes))
     if cost.rounds == 0:
-        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8]
-    both = exchanged(cost)
+        return [_head(run, cost.arm, cost.trained_on, cost.seed), *[number(missing("not trained"))] * 8, memory]
+    both = cost.exchanged
     if both is None:
         none = "nothing exchanged" if cost.bytes_sent is None and cost.bytes_received is None else "not recorded"
         traffic = [number(missing(none))] * 4
@@ -56,6 +60,7 @@ def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
         number(whole(cost.target_tokens)),
         number(_time(cost)),
         *traffic,
+        memory,
     ]
 
 

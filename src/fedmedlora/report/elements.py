@@ -98,6 +98,11 @@ def terms(pairs: Iterable[tuple[str, str]]) -> Markup:
     return element("dl", *(part for name, value in pairs for part in (element("dt", name), element("dd", value))))
 
 
+def panels(charts: Iterable[Markup]) -> Markup:
+    """Charts side by side, as many as the page's width holds; empty ones are left out."""
+    return element("div", *(chart for chart in charts if chart), class_="panels")
+
+
 def fold(title: str, *content: str) -> Markup:
     """A part that the reader may close."""
     return element("details", element("summary", title), *content, open="open")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 DASH = "—"
@@ -40,11 +40,11 @@ def decimal(value: float | None, places: int = 3) -> str:
     return f"{value:,.{places}f}" if math.isfinite(value) else "not finite"
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, places: int = 3) -> str:
     """`signed(0.0123)` is "+0.012", `signed(-0.1)` is "−0.100"; None is a dash."""
     if value is None or not math.isfinite(value):
-        return decimal(value)
-    shown = decimal(abs(value))
+        return decimal(value, places)
+    shown = decimal(abs(value), places)
     return shown if value == 0 else f"{'+' if value > 0 else '−'}{shown}"
 
 
@@ -53,9 +53,25 @@ def whole(value: float | None) -> str:
     return decimal(value, 0)
 
 
-def between(low: float | None, high: float | None) -> str:
+def points(value: float | None) -> str:
+    """An F1 in points, of 100: `points(0.4567)` is "45.7"."""
+    return decimal(None if value is None else 100 * value, 1)
+
+
+def signed_points(value: float | None) -> str:
+    """A difference in points: `signed_points(-0.0123)` is "−1.2"."""
+    return signed(None if value is None else 100 * value, 1)
+
+
+def gained(difference: float | None, low: float | None, high: float | None) -> str:
+    """`gained(0.0412, 0.011, 0.07)` is "+4.1 points [+1.1, +7.0]"; the brackets go where there is no interval."""
+    shown = f"{signed_points(difference)} points"
+    return shown if low is None or high is None else f"{shown} [{signed_points(low)}, {signed_points(high)}]"
+
+
+def between(low: float | None, high: float | None, shown: Callable[[float], str] = decimal) -> str:
     """`between(0.41, 0.55)` is "0.410 to 0.550"; a dash when either end is not known."""
-    return DASH if low is None or high is None else f"{decimal(low)} to {decimal(high)}"
+    return DASH if low is None or high is None else f"{shown(low)} to {shown(high)}"
 
 
 def size(count: float | None) -> str:
@@ -76,6 +92,12 @@ def duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
+
+
+def saving(actual: float, full: float) -> str:
+    """`saving(15, 1000)` is "98.5 % less"; more is called more."""
+    share = 100 * (1 - actual / full)
+    return f"{share:.1f} % less" if share >= 0 else f"{-share:.1f} % more"
 
 
 def several(count: int, one: str, more: str | None = None) -> str:

@@ -10,25 +10,28 @@ from pathlib import Path
 
 from fedmedlora.errors import InputError
 from fedmedlora.record import write_atomic
+from fedmedlora.report.by_setting import results_section
 from fedmedlora.report.by_type import types_section
 from fedmedlora.report.confidence import confidence_section
 from fedmedlora.report.costs import costs_section
 from fedmedlora.report.elements import Markup, element, head, number, paragraph, table, words
 from fedmedlora.report.error_counts import errors_section
+from fedmedlora.report.findings import find
+from fedmedlora.report.heterogeneity import heterogeneity_section
 from fedmedlora.report.load import load_run
 from fedmedlora.report.notes import Notes, load_notes
 from fedmedlora.report.numbers import whole
-from fedmedlora.report.paired import paired_tests, tests_section
+from fedmedlora.report.paired import tests_section
 from fedmedlora.report.progress import progress, seeds_of, table_settings
-from fedmedlora.report.provenance import data_section, header_section, provenance_section
+from fedmedlora.report.provenance import data_section, facts_section, provenance_section, status_section
 from fedmedlora.report.records import Run
-from fedmedlora.report.results import results_section
-from fedmedlora.report.rounds import rounds_section, weights_section
+from fedmedlora.report.rounds import rounds_section
 from fedmedlora.report.style import CSS
 from fedmedlora.report.summary import summary_section
 from fedmedlora.report.viewer import notes_section, text_notice
 from fedmedlora.report.viewer_script import SCRIPT, script_source
 from fedmedlora.report.viewer_style import VIEWER_CSS
+from fedmedlora.report.weights import weights_section
 
 # The browser itself then refuses to load anything, should a text ever pass for markup.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -84,10 +87,12 @@ def render_report(runs: Sequence[Run], notes: Sequence[Notes | None]) -> str:
 
 _SECTIONS = (
     ("summary", "Summary"),
+    ("facts", "The run"),
     ("results", "Results"),
     ("tests", "Paired tests"),
     ("rounds", "Convergence"),
     ("weights", "Weights of the average"),
+    ("heterogeneity", "How different the sites are"),
     ("costs", "Costs"),
     ("types", "Scores by type"),
     ("errors", "Errors by class"),
@@ -124,13 +129,15 @@ def _overview(runs: Sequence[Run]) -> Markup:
 
 
 def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
-    tests = {setting: paired_tests(run, setting) for setting in table_settings(run)}
+    findings = find(run)
     contents = {
-        "summary": _by_setting(run, lambda run, setting: summary_section(run, setting, tests[setting])),
-        "results": _by_setting(run, results_section),
-        "tests": _by_setting(run, lambda _, setting: tests_section(tests[setting])),
+        "summary": summary_section(run, findings),
+        "facts": facts_section(run),
+        "results": results_section(run, findings, f"{identity}-results"),
+        "tests": _by_setting(run, lambda _, setting: tests_section(findings.tests[setting])),
         "rounds": rounds_section(run, f"{identity}-rounds"),
         "weights": weights_section(run, f"{identity}-weights"),
+        "heterogeneity": heterogeneity_section(run),
         "costs": costs_section(run),
         "types": _by_setting(run, types_section),
         "errors": _by_setting(run, errors_section),
@@ -141,14 +148,14 @@ def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
         "data": data_section(run),
         "provenance": provenance_section(run),
     }
-    parts = [element("h2", run.info.name, id=identity), *header_section(run)]
+    parts = [element("h2", run.info.name, id=identity), *status_section(run)]
     for name, title in _sections(notes):
         parts.append(element("section", element("h3", title, id=f"{identity}-{name}"), *contents[name]))
     return parts
 
 
 def _by_setting(run: Run, section: Callable[[Run, str], list[Markup]]) -> list[Markup]:
-    """One section's parts for every setting; the setting is named when there are several."""
+    """One section's parts for every setting in which an arm has one model; named when there are several."""
     settings = table_settings(run)
     parts: list[Markup] = []
     for setting in settings:

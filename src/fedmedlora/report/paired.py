@@ -2,88 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from fedmedlora.report.elements import Markup, head, missing, number, paragraph, table, words
-from fedmedlora.report.numbers import decimal, signed, whole
+from fedmedlora.report.elements import Markup, head, join, missing, number, paragraph, small, table, words
+from fedmedlora.report.estimates import Held, Versus, by_site, hold
+from fedmedlora.report.families import compared
+from fedmedlora.report.numbers import between, decimal, signed, whole
 from fedmedlora.report.progress import arm_label, tested_sites
-from fedmedlora.report.records import Run, Score
+from fedmedlora.report.records import Run
 from fedmedlora.report.results import TASK_NAMES, own_scores
-from fedmedlora.scoring import Permutation, Tally, Task, holm, paired_permutation
-
-COMPARED = (
-    ("fedmedlora", "single-site"),
-    ("fedmedlora", "centralised"),
-    ("fedmedlora-plus", "single-site"),
-    ("fedmedlora-plus", "centralised"),
-    ("fedmedlora-plus", "fedmedlora"),
-    ("fedprox", "fedmedlora"),
-    ("fedsa-lora", "fedmedlora"),
-    ("ffa-lora", "fedmedlora"),
-    ("fedmedlora", "api"),
-    ("bert-fedavg", "bert-single-site"),
-    ("bert-fedavg", "bert-centralised"),
-    ("bert-lora-fedmedlora", "bert-lora-single-site"),
-    ("bert-lora-fedmedlora", "bert-lora-centralised"),
-    ("bert-lora-fedmedlora-plus", "bert-lora-fedmedlora"),
-    ("fedmedlora", "bert-fedavg"),
-)
-"""An arm, and the arm that it is held against."""
-
-Verdict: TypeAlias = Literal["above", "below", "within the noise", "not judged"]
-
-LEVEL = 0.05
-_SEED = 0
+from fedmedlora.scoring import Task
 
 
-@dataclass(frozen=True, slots=True)
-class PairedTest:
-    """One arm against another on one site's test documents, strict F1. adjusted: p after Holm's correction."""
+class Pair(NamedTuple):
+    """One arm and another on one site's test documents."""
 
     task: Task
     site: str
     arm: str
     against: str
-    seeds: int
-    found: Permutation
-    adjusted: float | None = None
 
 
-def paired_tests(run: Run, setting: str) -> tuple[PairedTest, ...]:
+def paired_tests(run: Run, setting: str) -> dict[Pair, Held]:
     """Every comparison that the run's records allow, corrected over all tasks, sites and pairs of the setting."""
-    tests = [
-        test
-        for task in run.tasks
-        for site in tested_sites(run, setting)
-        for arm, against in COMPARED
-        if (test := _test(run, setting, task, site, arm, against)) is not None
-    ]
-    adjusted = holm({place: test.found.p for place, test in enumerate(tests) if test.found.p is not None})
-    return tuple(replace(test, adjusted=adjusted.get(place)) for place, test in enumerate(tests))
+    pairs = compared(setting)
+    scores = {arm: by_site(own_scores(run, setting, arm)) for pair in pairs for arm in pair}
+    return hold(
+        {
+            Pair(task, site, arm, against): Versus(task, scores[arm].get(site, []), scores[against].get(site, []))
+            for task in run.tasks
+            for site in tested_sites(run, setting)
+            for arm, against in pairs
+        }
+    )
 
 
-def tests_section(tests: Sequence[PairedTest]) -> list[Markup]:
+def tests_section(tests: Mapping[Pair, Held]) -> list[Markup]:
     """A table of all tests."""
     if not tests:
         return [paragraph("— No two arms that are compared have scores of single documents, so nothing is tested.")]
     rows = [
         [
-            head(TASK_NAMES[test.task], "row"),
-            words(test.site),
-            words(arm_label(test.arm)),
-            words(arm_label(test.against)),
-            number(signed(test.found.difference)),
-            _p_cell(test.found.p),
-            _p_cell(test.adjusted),
-            words(found_verdict(test)),
-            number(whole(test.found.documents)),
-            number(whole(test.seeds)),
+            head(TASK_NAMES[pair.task], "row"),
+            words(pair.site),
+            words(arm_label(pair.arm)),
+            words(arm_label(pair.against)),
+            number(difference(held)),
+            p_cell(held.of.found.p),
+            p_cell(held.p_corrected),
+            words(held.verdict),
+            number(whole(held.of.found.documents)),
+            number(whole(held.of.seeds)),
         ]
-        for test in tests
+        for pair, held in tests.items()
     ]
-    heads = ("Task", "Test site", "Arm", "Against", "Difference of F1", "p", "p, corrected", "", "Documents", "Seeds")
+    heads = (
+        "Task",
+        "Test site",
+        "Arm",
+        "Against",
+        "Difference of F1",
+        "p",
+        "p, corrected",
+        "Verdict",
+        "Documents",
+        "Seeds",
+    )
     return [
         table("Arms against each other, strict F1.", [[head(name) for name in heads]], rows),
         paragraph(_METHOD),
@@ -93,17 +78,23 @@ def tests_section(tests: Sequence[PairedTest]) -> list[Markup]:
 _METHOD = (
     "Paired permutation tests: both arms' answers to a document are exchanged at random, 10,000 times; p is the share "
     "of exchanges that leave the mean F1s over seeds at least as far apart. Corrected after Holm for the number of "
-    "tests in this table. A difference whose corrected p is not below 0.05 is within the noise."
+    "tests in this table. A difference whose corrected p is not below 0.05 is within the noise. Under a difference its "
+    "95 % interval: both arms on the same resampled documents, 1,000 times."
 )
 
 
-def found_verdict(test: PairedTest) -> Verdict:
-    """What the corrected p says: "above", "below", "within the noise", or "not judged"."""
-    if test.adjusted is None or test.found.difference is None:
-        return "not judged"
-    if test.adjusted >= LEVEL:
-        return "within the noise"
-    return "above" if test.found.difference > 0 else "below"
+def difference(held: Held) -> Markup:
+    """A difference with its interval under it."""
+    low, high = held.interval
+    under = [] if low is None else [small(between(low, high, signed))]
+    return join([signed(held.difference), *under])
+
+
+def held_cells(held: Held | None, why: str) -> list[Markup]:
+    """Difference, corrected p and verdict, or why there is none: three columns."""
+    if held is None:
+        return [words(missing(why), 3)]
+    return [number(difference(held)), p_cell(held.p_corrected), words(held.verdict)]
 
 
 def p_value(p: float | None) -> str:
@@ -111,26 +102,6 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p is not None and p < 0.001 else decimal(p)
 
 
-def _p_cell(p: float | None) -> Markup:
+def p_cell(p: float | None) -> Markup:
+    """A cell for a p."""
     return words(missing("an F1 is not defined")) if p is None else number(p_value(p))
-
-
-def _test(run: Run, setting: str, task: Task, site: str, arm: str, against: str) -> PairedTest | None:
-    """None where one of the arms has no scores of single documents under a seed that the other has too."""
-    ours, theirs = (_tallies(own_scores(run, setting, name), task, site) for name in (arm, against))
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds or len({len(found[seed]) for found in (ours, theirs) for seed in seeds}) > 1:
-        return None
-    first, second = (
-        {place: [found[seed][place] for seed in seeds] for place in range(len(found[seeds[0]]))}
-        for found in (theirs, ours)
-    )
-    return PairedTest(task, site, arm, against, len(seeds), paired_permutation(first, second, seed=_SEED))
-
-
-def _tallies(scores: list[Score], task: Task, site: str) -> Mapping[int, tuple[Tally, ...]]:
-    """By seed; nothing for an arm that has several models there: single-site, on an external site."""
-    here = [score for score in scores if score.test_site == site and score.tallies.get((task, "strict"))]
-    if len({score.trained_on for score in here}) > 1:
-        return {}
-    return {score.seed: score.tallies[task, "strict"] for score in here}

@@ -29,10 +29,12 @@ ARMS = {
     "bert-lora-fedmedlora-plus": "BERT+LoRA Fed-MedLoRA+",
 }
 PAPER_ARMS = tuple(ARMS)[:5]
-EXTERNAL, LEAVE_ONE_OUT, LOW_RESOURCE = "external", "leave-one-out", "low-resource"
-VARIED = ("low-resource", "uneven", "scaling")
-"""Settings with many models of one arm, which no table of arms by test sites can hold."""
+IN_DOMAIN, EXTERNAL, LEAVE_ONE_OUT = "in-domain", "external", "leave-one-out"
+LOW_RESOURCE, UNEVEN, SCALING = "low-resource", "uneven", "scaling"
+VARIED = (LOW_RESOURCE, UNEVEN, SCALING)
+"""Settings in which one arm has many models on one site; each has tables of its own."""
 WITHOUT = "without-"
+WHOLE = ("all", "none")
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
 SINGLE_SITE, CENTRALISED, FEDERATED = arms.SINGLE_SITE, arms.CENTRALISED, arms.FEDERATED
@@ -49,9 +51,8 @@ def is_whole(trained_on: str) -> bool:
 
 
 def model_label(arm: str, trained_on: str) -> str:
-    """The arm, and for one of several models of it which: a single site's, or the one without a site."""
-    several = arm in SINGLE_SITE or not is_whole(trained_on)
-    return f"{arm_label(arm)}: {trained_on}" if several else arm_label(arm)
+    """The arm, and for one of several models of it which: a single site's, the one without a site, one of a setting."""
+    return arm_label(arm) if trained_on in WHOLE else f"{arm_label(arm)}: {trained_on}"
 
 
 def arms_of(run: Run) -> tuple[str, ...]:

@@ -23,8 +23,16 @@ from fedmedlora.report.records import PARTS, Part, Run, Site, Weights
 _NOT_RECORDED = missing("not recorded")
 
 
-def header_section(run: Run) -> list[Markup]:
-    """What the study is, and whether it is finished."""
+def status_section(run: Run) -> list[Markup]:
+    """Whether the run is finished, and whether its notes are real."""
+    if not any(site.synthetic for site in run.info.sites):
+        return [_status(run)]
+    text = "Sites marked “generated notes” hold text made by a program: what is measured there is not clinical."
+    return [_status(run), paragraph(text)]
+
+
+def facts_section(run: Run) -> list[Markup]:
+    """What the study is made of."""
     info = run.info
     machine = listed(f"{name} {value}" for name, value in sorted(info.machine.items()))
     pairs = [
@@ -36,14 +44,7 @@ def header_section(run: Run) -> list[Markup]:
         ("Seeds", listed(str(seed) for seed in seeds_of(run))),
         ("Machine", machine),
     ]
-    parts = [_status(run), terms(pairs)]
-    if any(site.synthetic for site in info.sites):
-        parts.append(
-            paragraph(
-                "Sites marked “generated notes” hold text made by a program: what is measured there is not clinical."
-            )
-        )
-    return parts
+    return [terms(pairs)]
 
 
 def _status(run: Run) -> Markup:

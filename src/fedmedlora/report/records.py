@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from fedmedlora.scoring import TASKS, Confidence, Interval, Mode, Tally, Task, TaskScores
 
 Cell: TypeAlias = tuple[Task, Mode]
+Divergences: TypeAlias = "Mapping[str, Mapping[str, float | None]]"
 
 PARTS = ("train", "dev", "test")
 
@@ -66,7 +67,10 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The contents of run.json."""
+    """The contents of run.json.
+
+    divergences: "labels" and "vocabulary" → site → other site → bits; empty in runs of earlier versions.
+    """
 
     name: str
     command: str | None
@@ -77,7 +81,23 @@ class RunInfo:
     adapter: Weights
     seeds: tuple[int, ...]
     sites: tuple[Site, ...]
+    divergences: Mapping[str, Divergences] = field(default_factory=dict)
     cells: tuple[PlannedCell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Which of a setting's many cells a record belongs to; a field that is not of the setting is None.
+
+    notes, start: of low-resource, how many notes of the site a model was trained on, and the arm it started from. case:
+    of uneven annotation. sites, split: of scaling.
+    """
+
+    notes: int | None = None
+    start: str | None = None
+    case: str | None = None
+    sites: int | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +127,7 @@ class Score:
     seconds: float | None
     dropped: Mapping[str, int]
     adapter_digest: str | None
+    variant: Variant = Variant()
 
     def f1(self, task: Task, mode: Mode) -> float | None:
         """Micro F1; None when the task was not scored or has no gold and no prediction."""
@@ -120,7 +141,8 @@ class Score:
 class ArmCost:
     """What training one adapter took. Bytes: the coordinator's, over all sites; None where nothing is exchanged.
 
-    validation_seconds: of the seconds, what judging sites' adapters on validation examples took.
+    validation_seconds: of the seconds, what judging sites' adapters on validation examples took. peak_memory_bytes: the
+    most that the process held while it trained and tested, the base included; of the GPU where there is one.
     """
 
     setting: str
@@ -136,6 +158,15 @@ class ArmCost:
     bytes_received: int | None
     full_model_bytes: int | None
     adapter_digest: str | None
+    peak_memory_bytes: int | None = None
+    variant: Variant = Variant()
+
+    @property
+    def exchanged(self) -> int | None:
+        """Bytes in both directions; None when either is not known."""
+        if self.bytes_sent is None or self.bytes_received is None:
+            return None
+        return self.bytes_sent + self.bytes_received
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +197,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What study.toml asked for."""
+    """What study.toml asked for. passes: over the training examples, a round."""
 
     arms: tuple[str, ...]
     settings: tuple[str, ...]
@@ -174,6 +205,7 @@ class Plan:
     sites: tuple[str, ...]
     tasks: tuple[Task, ...]
     rounds: int | None
+    passes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

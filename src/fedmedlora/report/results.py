@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from fedmedlora.report.elements import (
     Markup,
-    element,
     fold,
     head,
     join,
@@ -17,12 +16,12 @@ from fedmedlora.report.elements import (
     small,
     table,
 )
+from fedmedlora.report.estimates import estimate
 from fedmedlora.report.numbers import DASH, Spread, between, decimal, several, whole
 from fedmedlora.report.progress import (
     EXTERNAL,
     SINGLE_SITE,
     arm_label,
-    arms_of,
     arms_run,
     model_label,
     seeds_of,
@@ -59,20 +58,8 @@ def own_scores(run: Run, setting: str, arm: str) -> list[Score]:
     ]
 
 
-def main_table(run: Run, setting: str, task: Task) -> Markup:
-    """Arms × test sites."""
-    rows = []
-    for arm in arms_of(run):
-        own = "each site's own model" if setting != EXTERNAL else "mean over the sites' models"
-        note = own if arm in SINGLE_SITE else ""
-        why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
-        rows.append(Row(arm_label(arm), note, own_scores(run, setting, arm), why))
-    caption = f"{TASK_NAMES[task]}: F1 by arm and test site, {setting}. {_reading(run)}"
-    return score_table(run, setting, caption, "Arm", rows, task)
-
-
 def matrix_table(run: Run, setting: str, task: Task, arm: str = "single-site") -> Markup:
-    """A single-site arm's models by the site they were trained on × test sites."""
+    """Single-site models by the site they were trained on × test sites."""
     scores = [score for score in run.scores if (score.setting, score.arm) == (setting, arm)]
     why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
     trained = dict.fromkeys(tested_sites(run, "in-domain")) | dict.fromkeys(
@@ -81,14 +68,18 @@ def matrix_table(run: Run, setting: str, task: Task, arm: str = "single-site") -
     rows = [Row(site, "", [one for one in scores if one.trained_on == site], why, own=site) for site in trained]
     caption = (
         f"{TASK_NAMES[task]}: each single site's model (rows) on every site's test notes (columns), "
-        f"{arm_label(arm)}, {setting}. “own site” marks the site that the model was trained on. {_reading(run)}"
+        f"{arm_label(arm)}, {setting}. “own site” marks the site that the model was trained on. {reading(run)}"
     )
     return score_table(run, setting, caption, "Trained on", rows, task)
 
 
-def _reading(run: Run) -> str:
+def reading(run: Run) -> str:
+    """How to read the cells of a score table."""
     if len(seeds_of(run)) > 1:
-        return "With several seeds: the mean, and lowest to highest under it. With one: F1 and its 95 % interval."
+        return (
+            "Means over seeds; under each its 95 % interval, by resampling documents, then the lowest to the highest "
+            "seed. Where records are too old for the interval, the seeds alone."
+        )
     return "Under each F1 its 95 % interval, by resampling documents."
 
 
@@ -98,7 +89,10 @@ def score_table(run: Run, setting: str, caption: str, corner: str, rows: Sequenc
     if not sites:
         return paragraph("— No site is recorded.")
     heads = [
-        [head(corner, rows=2), *(head(join([site, small(_size(run, site, task))]), "colgroup", 2) for site in sites)],
+        [
+            head(corner, rows=2),
+            *(head(join([site, small(size_of(run, setting, site, task))]), "colgroup", 2) for site in sites),
+        ],
         [head(mode) for _ in sites for mode in MODES],
     ]
     body: list[list[Markup]] = []
@@ -127,8 +121,9 @@ def f1_cell(scores: Sequence[Score], task: Task, mode: Mode, why: str, own: bool
     all_defined = spread.defined == spread.total
     unit = "seed" if len({score.trained_on for score in scores}) == 1 else "model"
     seeds = several(spread.total, unit) if all_defined else f"{spread.defined} of {spread.total} {unit}s"
-    under = [small(between(spread.low, spread.high)), small(seeds)]
-    return number(join([decimal(spread.mean), *under, *note]))
+    bounds = estimate(scores, task, mode) if all(score.tallies for score in scores) else None
+    inner = [small(between(bounds.low, bounds.high))] if bounds and bounds.low is not None else []
+    return number(join([decimal(spread.mean), *inner, small(between(spread.low, spread.high)), small(seeds), *note]))
 
 
 def _interval(score: Score, task: Task, mode: Mode) -> str:
@@ -138,9 +133,9 @@ def _interval(score: Score, task: Task, mode: Mode) -> str:
     return between(interval.low, interval.high)
 
 
-def _size(run: Run, site: str, task: Task) -> str:
-    """How many test documents and gold annotations, over whatever was scored on this site."""
-    scores = [score for score in run.scores if score.test_site == site]
+def size_of(run: Run, setting: str, site: str, task: Task) -> str:
+    """How many test documents and gold annotations, over whatever was scored on this site in a setting."""
+    scores = [score for score in run.scores if (score.setting, score.test_site) == (setting, site)]
     if not scores:
         return "n not known yet"
     golds = [score.tasks[task].strict.gold for score in scores if task in score.tasks]
@@ -169,17 +164,3 @@ def seeds_table(run: Run, setting: str, task: Task) -> Markup:
                 rows.append(Row(model_label(arm, trained_on), f"seed {seed}", here, why))
     caption = f"{TASK_NAMES[task]}: F1 of every seed, {setting}. Under each F1 its 95 % interval."
     return fold(f"{TASK_NAMES[task]}: every seed", score_table(run, setting, caption, "Model", rows, task))
-
-
-def results_section(run: Run, setting: str) -> list[Markup]:
-    """The tables of one setting in the order of the page."""
-    if not run.scores:
-        return [paragraph("— No score is recorded yet.")]
-    parts: list[Markup] = []
-    for task in run.tasks:
-        parts += [main_table(run, setting, task), seeds_table(run, setting, task)]
-    alone = [arm for arm in SINGLE_SITE if any((one.setting, one.arm) == (setting, arm) for one in run.scores)]
-    if alone:
-        parts.append(element("h4", "Single-site models on every site"))
-        parts += [matrix_table(run, setting, task, arm) for arm in alone for task in run.tasks]
-    return parts

@@ -1,11 +1,11 @@
-"""What happened round by round: dev F1 per site, training loss per site, and the weights of the average."""
+"""What happened round by round: dev F1 per site, by passes and by time, and training loss per site."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from fedmedlora.report.charts import Series, line_chart
+from fedmedlora.report.charts import ROUNDS, Axis, Series, line_chart
 from fedmedlora.report.elements import (
     Markup,
     element,
@@ -13,14 +13,17 @@ from fedmedlora.report.elements import (
     head,
     join,
     number,
+    panels,
     paragraph,
     small,
     table,
     words,
 )
-from fedmedlora.report.numbers import Spread, decimal, duration, whole
+from fedmedlora.report.families import encoder
+from fedmedlora.report.numbers import Spread, decimal, several
+from fedmedlora.report.pace import READING, elapsed
 from fedmedlora.report.progress import (
-    FEDERATED,
+    ARMS,
     SINGLE_SITE,
     arm_label,
     arms_of,
@@ -30,9 +33,12 @@ from fedmedlora.report.progress import (
     sites_of,
     whole_rounds,
 )
+from fedmedlora.report.reach import reach_section
 from fedmedlora.report.records import Round, Run, SiteRound
 from fedmedlora.report.results import TASK_NAMES
 from fedmedlora.scoring import MODES, Mode, Task
+
+_Line: TypeAlias = "Callable[[Run, str, str, Task], Series]"
 
 
 class Model(NamedTuple):
@@ -47,29 +53,81 @@ def rounds_section(run: Run, identity: str) -> list[Markup]:
     if not run.rounds:
         return [paragraph("— No round is recorded yet.")]
     over = " Lines are means over seeds." if len(seeds_of(run)) > 1 else ""
-    parts = [paragraph(f"Round 1 is the first.{over}")]
-    parts += [element("h4", "F1 on dev notes after each round"), *_dev_parts(run, identity)]
-    parts += [element("h4", "Training loss of each site"), *_loss_parts(run, identity)]
-    return parts
+    passes = run.plan.passes if run.plan else None
+    equal = f" Every round is {several(passes, 'pass', 'passes')} over an arm's training examples" if passes else ""
+    equal = f"{equal}, so that arms at one round have made equal passes over the data." if equal else ""
+    parts = [paragraph(f"Round 1 is the first.{over}{equal}")]
+    if not any(one.dev for one in run.rounds):
+        parts.append(
+            paragraph("— No dev score is recorded: there are no dev notes, or scoring them each round is off.")
+        )
+    else:
+        parts += _dev_parts(run, identity)
+    return [*parts, element("h4", "Training loss of each site"), *_loss_parts(run, identity)]
 
 
 def _dev_parts(run: Run, identity: str) -> list[Markup]:
+    parts = [
+        element("h4", "F1 on dev notes at equal passes over the data"),
+        paragraph("The line of a single-site arm is each site's own model."),
+        panels(_dev_charts(run, f"{identity}-dev", _dev_series, ROUNDS)),
+        *(_dev_table(run, task) for task in run.tasks),
+        element("h4", "F1 on dev notes at equal wall time"),
+        paragraph(READING),
+        panels(_dev_charts(run, f"{identity}-time", _time_series, _MINUTES)),
+        element("h4", "Rounds to 95 % of centralised training"),
+        *reach_section(run),
+    ]
+    return [part for part in parts if part]
+
+
+_MINUTES = Axis("minutes", "after minutes:", measured=True)
+
+
+def _dev_charts(run: Run, identity: str, line: _Line, axis: Axis) -> list[Markup]:
+    """A chart for every task and site; the arms of an encoder have charts of their own, so that lines stay few."""
     charts: list[Markup] = []
     for task in run.tasks:
-        for place, site in enumerate(sites_of(run)):
-            series = [_dev_series(run, arm, site, task) for arm in arms_of(run)]
-            title = f"{TASK_NAMES[task]}, strict F1 on the dev notes of {site}"
-            charts.append(line_chart(f"{identity}-dev-{task}-{place}", title, "F1, strict", series))
-    if not any(one.dev for one in run.rounds):
-        return [paragraph("— No dev score is recorded: there are no dev notes, or scoring them each round is off.")]
-    note = "The line of single-site is each site's own model."
-    return [paragraph(note), _panels(charts), *(_dev_table(run, task) for task in run.tasks)]
+        for kind, arms in _kinds(run):
+            for place, site in enumerate(sites_of(run)):
+                series = [line(run, arm, site, task) for arm in arms]
+                title = f"{TASK_NAMES[task]}, strict F1 on the dev notes of {site}{kind and f', {kind}'}"
+                charts.append(
+                    line_chart(f"{identity}-{task}-{place}{kind and '-bert'}", title, "F1, strict", series, axis)
+                )
+    return charts
+
+
+def _kinds(run: Run) -> list[tuple[str, list[str]]]:
+    """Arms of the base model, then those of an encoder."""
+    arms = arms_of(run)
+    return [("", [arm for arm in arms if not encoder(arm)]), ("BERT encoder", [arm for arm in arms if encoder(arm)])]
 
 
 def _dev_series(run: Run, arm: str, site: str, task: Task) -> Series:
-    own = [one for one in whole_rounds(run) if one.arm == arm and (arm not in SINGLE_SITE or one.trained_on == site)]
-    points = _by_round(own, lambda one: one.dev.get(site, {}).get((task, "strict")))
-    return Series(arm_label(arm), arms_of(run).index(arm), points)
+    return Series(arm_label(arm), style_of(arm), _by_round(_own(run, arm, site), _strict(site, task)))
+
+
+def _time_series(run: Run, arm: str, site: str, task: Task) -> Series:
+    """The same values over the minutes that had passed."""
+    rounds = _own(run, arm, site)
+    times = elapsed(rounds)
+    points = [(times[at] / 60, f1) for at, f1 in _by_round(rounds, _strict(site, task)) if at in times]
+    return Series(arm_label(arm), style_of(arm), tuple(points))
+
+
+def _own(run: Run, arm: str, site: str) -> list[Round]:
+    """The rounds of an arm's model that is looked at on a site: of a single-site arm, the site's own."""
+    return [one for one in whole_rounds(run) if one.arm == arm and (arm not in SINGLE_SITE or one.trained_on == site)]
+
+
+def _strict(site: str, task: Task) -> Callable[[Round], float | None]:
+    return lambda one: one.dev.get(site, {}).get((task, "strict"))
+
+
+def style_of(arm: str) -> int:
+    """The same in every chart, whatever other arms a study has."""
+    return list(ARMS).index(arm) if arm in ARMS else len(ARMS)
 
 
 def _by_round(rounds: Iterable[Round], value: Callable[[Round], float | None]) -> tuple[tuple[int, float | None], ...]:
@@ -78,10 +136,6 @@ def _by_round(rounds: Iterable[Round], value: Callable[[Round], float | None]) -
     for one in rounds:
         found.setdefault(one.number + 1, []).append(value(one))
     return tuple((number, Spread.of(found[number]).mean) for number in sorted(found))
-
-
-def _panels(charts: Iterable[Markup]) -> Markup:
-    return element("div", *(chart for chart in charts if chart), class_="panels")
 
 
 def models_of(run: Run) -> list[Model]:
@@ -100,7 +154,7 @@ def _dev_table(run: Run, task: Task) -> Markup:
                 if not any((task, mode) in one.dev.get(site, {}) for one in own for mode in MODES):
                     continue
                 cells = [number(_dev_value(own, at, site, task, mode)) for at in numbers for mode in MODES]
-                rows.append([_model_head(run, model, seed), words(site), *cells])
+                rows.append([model_head(run, model, seed), words(site), *cells])
     if not rows:
         return Markup("")
     heads = [
@@ -127,7 +181,8 @@ def _of(run: Run, model: Model, seed: int) -> list[Round]:
     return [one for one in run.rounds if (one.arm, one.trained_on, one.seed) == (*model, seed)]
 
 
-def _model_head(run: Run, model: Model, seed: int) -> Markup:
+def model_head(run: Run, model: Model, seed: int) -> Markup:
+    """The header of a model's row, with the seed where there are several."""
     label = model_label(*model)
     return head(join([label, small(f"seed {seed}")]) if len(seeds_of(run)) > 1 else label, "row")
 
@@ -135,21 +190,22 @@ def _model_head(run: Run, model: Model, seed: int) -> Markup:
 def _loss_parts(run: Run, identity: str) -> list[Markup]:
     charts: list[Markup] = []
     for place, arm in enumerate(arms_run(run)):
-        series = [_site_series(run, arm, site, lambda at: at.loss) for site in _trained_sites(run, arm)]
+        series = [site_series(run, arm, site, lambda at: at.loss) for site in trained_sites(run, arm)]
         title = f"{arm_label(arm)}: training loss by site"
         charts.append(line_chart(f"{identity}-loss-{place}", title, "nats per target token", series))
     if not any(site.loss is not None for one in run.rounds for site in one.sites.values()):
         return [paragraph("— No training loss is recorded.")]
-    return [_panels(charts), _loss_table(run)]
+    return [panels(charts), _loss_table(run)]
 
 
-def _trained_sites(run: Run, arm: str) -> list[str]:
+def trained_sites(run: Run, arm: str) -> list[str]:
     """Whose training an arm's rounds tell of: the sites in the study's order, then others (all, for centralised)."""
     seen = {site for one in whole_rounds(run) if one.arm == arm for site in one.sites}
     return [*(site for site in sites_of(run) if site in seen), *sorted(seen - set(sites_of(run)))]
 
 
-def _site_series(run: Run, arm: str, site: str, value: Callable[[SiteRound], float | None]) -> Series:
+def site_series(run: Run, arm: str, site: str, value: Callable[[SiteRound], float | None]) -> Series:
+    """What a site told in every round of an arm, mean over seeds."""
     rounds = [one for one in whole_rounds(run) if one.arm == arm and site in one.sites]
     style = sites_of(run).index(site) if site in sites_of(run) else len(sites_of(run))
     return Series(site, style, _by_round(rounds, lambda one: value(one.sites[site])))
@@ -163,70 +219,7 @@ def _loss_table(run: Run) -> Markup:
             at = {one.number: one.sites for one in _of(run, model, seed)}
             for site in dict.fromkeys(site for sites in at.values() for site in sites):
                 losses = [at[place][site].loss if site in at.get(place, {}) else None for place in numbers]
-                rows.append([_model_head(run, model, seed), words(site), *(number(decimal(loss)) for loss in losses)])
+                rows.append([model_head(run, model, seed), words(site), *(number(decimal(loss)) for loss in losses)])
     title = "Training loss by round"
     heads = [[head("Model"), head("Site"), *(head(f"Round {place + 1}") for place in numbers)]]
     return fold(title, table(f"{title}: mean over a round, nats per target token.", heads, rows))
-
-
-def weights_section(run: Run, identity: str) -> list[Markup]:
-    """Weights of the federated arms: charts, then a table with losses, tokens and refusals."""
-    charts: list[Markup] = []
-    for arm in FEDERATED:
-        for label, name, value in _WEIGHT_CHARTS:
-            series = [_site_series(run, arm, site, value) for site in _trained_sites(run, arm)]
-            charts.append(
-                line_chart(
-                    f"{identity}-{name.replace(' ', '-')}-{arm}", f"{arm_label(arm)}: {name} by site", label, series
-                )
-            )
-    rows = [row for arm in FEDERATED for row in _weight_rows(run, arm)]
-    if not rows:
-        return [paragraph("— No round of a federated arm is recorded.")]
-    heads = (
-        "Arm",
-        "Round",
-        "Site",
-        "Weight",
-        "Validation loss",
-        "Training loss",
-        "Target tokens",
-        "Steps",
-        "Time",
-        "Note",
-    )
-    caption = (
-        "Weights by round and site. A round's weights sum to 1. Validation loss: of the site's own adapter on the "
-        "coordinator's validation set, nats per target token; only Fed-MedLoRA+ needs it."
-    )
-    return [_panels(charts), fold("Weights by round", table(caption, [[head(name) for name in heads]], rows))]
-
-
-_WEIGHT_CHARTS: tuple[tuple[str, str, Callable[[SiteRound], float | None]], ...] = (
-    ("share of the average", "weight", lambda at: at.weight),
-    ("nats per target token", "validation loss", lambda at: at.validation_loss),
-)
-
-
-def _weight_rows(run: Run, arm: str) -> list[list[Markup]]:
-    rows: list[list[Markup]] = []
-    own = [one for one in run.rounds if one.arm == arm]
-    for one in sorted(own, key=lambda one: (one.trained_on, one.seed, one.number)):
-        for site in sorted(one.sites):
-            at = one.sites[site]
-            note = f"left out: {at.refused}" if at.refused is not None else ""
-            rows.append(
-                [
-                    _model_head(run, Model(arm, one.trained_on), one.seed),
-                    number(str(one.number + 1)),
-                    words(site),
-                    number(decimal(at.weight)),
-                    number(decimal(at.validation_loss)),
-                    number(decimal(at.loss)),
-                    number(whole(at.target_tokens)),
-                    number(whole(at.steps)),
-                    number(duration(at.seconds)),
-                    words(note),
-                ]
-            )
-    return rows

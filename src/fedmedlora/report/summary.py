@@ -1,167 +1,172 @@
-"""What the numbers say, in sentences: where the federated arms stand on every test site, and what travelled.
+"""What the numbers say, in sentences for whoever decides whether a site should join.
 
-A difference is within the noise when the paired test finds it so. Where the records allow no test (those of earlier
-versions), two 95 % intervals that overlap are called the same, which errs on the side of caution. With several seeds an
-arm's interval reaches from the lowest low to the highest high of its seeds.
+F1 is said in points, of 100. "Gained" and "lost" are said where the paired test, corrected for how many there are,
+finds a difference; else the sentence says "nothing beyond the noise", whatever the interval.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from fedmedlora.report.elements import Markup, bullets, element, paragraph
-from fedmedlora.report.numbers import Spread, decimal, listed, several, size
-from fedmedlora.report.paired import COMPARED, PairedTest, Verdict, found_verdict
-from fedmedlora.report.progress import CENTRALISED, EXTERNAL, FEDERATED, SINGLE_SITE, arm_label, tested_sites
-from fedmedlora.report.records import ArmCost, Run, Score
-from fedmedlora.report.results import TASK_NAMES, own_scores
+from fedmedlora.report.elements import Markup, bullets, element, paragraph, terms
+from fedmedlora.report.families import PLAIN, alone, encoder, together
+from fedmedlora.report.findings import Findings
+from fedmedlora.report.gains import Gain, macro_gain
+from fedmedlora.report.left_out import left_out_sentences
+from fedmedlora.report.low_resource import low_resource_sentences
+from fedmedlora.report.numbers import Spread, gained, listed, points, saving, signed, size
+from fedmedlora.report.paired import p_value
+from fedmedlora.report.progress import EXTERNAL, FEDERATED, IN_DOMAIN, arm_label
+from fedmedlora.report.records import Run
+from fedmedlora.report.scaling import scaling_sentences
+from fedmedlora.report.uneven import uneven_sentences
 from fedmedlora.scoring import Task
 
-_FEWEST_DOCUMENTS = 2
+_KINDS: dict[Task, str] = {"ner": "entity", "re": "modifier"}
+_TITLES: dict[Task, str] = {"ner": "Entities (NER)", "re": "Modifiers of given entities (RE)"}
+_PLUS = (("fedmedlora-plus", "fedmedlora"), ("bert-lora-fedmedlora-plus", "bert-lora-fedmedlora"))
 
 
-class Estimate(NamedTuple):
-    """Mean strict F1 over seeds, and an interval around it; low and high are None when none was computed."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-def estimate(scores: Sequence[Score], task: Task) -> Estimate | None:
-    """One arm on one site; None when there is no value. One document gives no interval: its width would be 0."""
-    mean = Spread.of(score.f1(task, "strict") for score in scores).mean
-    if mean is None:
-        return None
-    lows, highs = [], []
-    for score in scores:
-        interval = score.intervals.get((task, "strict"))
-        if interval is None or interval.documents < _FEWEST_DOCUMENTS or interval.low is None or interval.high is None:
-            return Estimate(mean, None, None)
-        lows.append(interval.low)
-        highs.append(interval.high)
-    return Estimate(mean, min(lows), max(highs))
-
-
-def judge(one: Estimate, other: Estimate) -> Verdict:
-    """Where `one` stands to `other`.
-
-    0.50 [0.45, 0.55] is above 0.40 [0.35, 0.44], and within the noise of 0.42 [0.38, 0.46].
-    """
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return "not judged"
-    if one.low <= other.high and other.low <= one.high:
-        return "within the noise"
-    return "above" if one.mean > other.mean else "below"
-
-
-def summary_section(run: Run, setting: str, tests: Sequence[PairedTest]) -> list[Markup]:
-    """Sentences for every task, then what was exchanged."""
+def summary_section(run: Run, findings: Findings) -> list[Markup]:
+    """For each task what joining gives, how far from centralised training it is, and the other settings; then bytes."""
+    if not run.scores:
+        return [paragraph("— No score is recorded, so there is nothing to say.")]
     parts: list[Markup] = []
     for task in run.tasks:
-        found = _estimates(run, setting, task)
-        if not found:
-            parts.append(paragraph(f"— {TASK_NAMES[task]}: no strict F1 is defined yet, so nothing is compared."))
-            continue
-        verdicts = _verdicts(setting, found, [test for test in tests if test.task == task])
-        overall = [_overall(verdicts, one, other) for one, other in COMPARED]
-        sentences = [_site_sentence(site, arms, verdicts) for site, arms in found.items()]
-        parts.append(element("h4", f"{TASK_NAMES[task]}, strict F1"))
-        parts.append(bullets([*sentences, *filter(None, overall)]))
-    parts.append(paragraph(_NOISE) if run.scores else paragraph("— No score is recorded, so there is nothing to say."))
-    sentences = [sentence for arm in FEDERATED if (sentence := _traffic(run, setting, arm))]
-    return [*parts, bullets(sentences)] if sentences else parts
+        topics = task_sentences(run, findings, task)
+        parts.append(element("h4", f"{_TITLES[task]}, strict F1"))
+        none = "— No strict F1 of two arms that are compared is defined yet, so nothing is said."
+        parts.append(terms((name, bullets(said)) for name, said in topics.items()) if topics else paragraph(none))
+    traffic = [sentence for arm in FEDERATED if (sentence := _traffic(run, arm))]
+    if traffic:
+        parts += [element("h4", "What travelled"), bullets(traffic)]
+    return [*parts, paragraph(_NOISE)]
 
 
 _NOISE = (
-    "“Within the noise”: a paired test on the same documents, corrected for the number of tests, finds no difference "
-    "(or, where records are too old for it, the 95 % intervals overlap). Single-site is each site's own model; "
-    "on external sites it is the mean over the sites' models, which no test judges."
+    "Points are F1 times 100; strict F1 counts what has the right type and the same boundaries. In brackets: the 95 % "
+    "interval of the difference, both arms on the same resampled documents, averaged over seeds. p: paired "
+    "permutation test, corrected after Holm for all tests of its setting; “within the noise” where it is not below "
+    "0.05. Where records are too old for both, two 95 % intervals that overlap are called noise."
 )
 
 
-def _verdicts(
-    setting: str, found: dict[str, dict[str, Estimate]], tests: Sequence[PairedTest]
-) -> dict[tuple[str, str, str], Verdict]:
-    """(site, arm, arm that it is held against) → what the test says, or without one the intervals."""
-    tested = {(test.site, test.arm, test.against): found_verdict(test) for test in tests}
-    return {
-        (site, one, other): tested.get((site, one, other)) or _judged(setting, arms, one, other)
-        for site, arms in found.items()
-        for one, other in COMPARED
-        if one in arms and other in arms
+def task_sentences(run: Run, findings: Findings, task: Task) -> dict[str, list[str]]:
+    """Topic → sentences on one task, in the order of the page; a topic of which the run knows nothing is left out."""
+    inside = [gain for gain in findings.gains.get(IN_DOMAIN, []) if gain.task == task]
+    outside = [gain for gain in findings.gains.get(EXTERNAL, []) if gain.task == task]
+    leading = _leading(inside)
+    topics = {
+        "Joining": [
+            _joining(gain, arm == leading[0])
+            for arm in leading
+            for gain in inside
+            if (gain.arm, gain.against) == (arm, alone(arm))
+        ],
+        "Against all notes in one place": [said for arm in leading for said in _gap(run, inside, task, arm)],
+        "Weighting by validation": [said for pair in _PLUS for said in _plus(inside, *pair)],
+        "Sites that nobody trained on": _external(outside),
+        "A site that stays outside": left_out_sentences(findings.left_out, task),
+        "A new site with few notes": low_resource_sentences(findings.few_notes, task),
+        "Uneven annotation": uneven_sentences(findings.uneven, task),
+        "More sites": scaling_sentences(findings.scaled, task),
     }
+    return {topic: said for topic, said in topics.items() if said}
 
 
-def _estimates(run: Run, setting: str, task: Task) -> dict[str, dict[str, Estimate]]:
-    """Site → arm → estimate, where there is one."""
-    found: dict[str, dict[str, Estimate]] = {}
-    for site in tested_sites(run, setting):
-        for arm in ("zero-shot", *SINGLE_SITE, *CENTRALISED, *FEDERATED, "api"):
-            value = estimate([one for one in own_scores(run, setting, arm) if one.test_site == site], task)
-            if value is not None:
-                found.setdefault(site, {})[arm] = value
+def _leading(gains: Sequence[Gain]) -> list[str]:
+    """The federated arms that stand for the federation: the plainest of the base model's, then the encoders'."""
+    seen = {gain.arm for gain in gains if gain.against in (alone(gain.arm), together(gain.arm))}
+    base = [arm for arm in (*PLAIN, *FEDERATED) if arm in seen and not encoder(arm)][:1]
+    return [*base, *(arm for arm in PLAIN if arm in seen and encoder(arm))]
+
+
+def _joining(gain: Gain, leads: bool) -> str:
+    """What the federation gives one site over its own model. leads: whether its arm stands for the federation alone."""
+    amount = f"{gained(gain.difference, *gain.interval)} of strict {_KINDS[gain.task]} F1"
+    values = f"{arm_label(gain.arm)} {points(gain.after)}, alone {points(gain.before)}{_p(gain)}"
+    start = "" if leads else f"With {arm_label(gain.arm)}: "
+    match gain.verdict:
+        case "above":
+            return f"{start}Joining the federation gave {gain.site} {amount} over training alone ({values})."
+        case "below":
+            return f"{start}{gain.site} loses by joining: {amount} against training alone ({values})."
+        case "within the noise":
+            said = f"{gain.site} gains nothing beyond the noise by joining"
+            return f"{start}{said}: {amount} against training alone ({values})."
+        case _:
+            return f"{start}{gain.site} stands {amount} from training alone by joining, which is not judged ({values})."
+
+
+def _p(gain: Gain) -> str:
+    return "" if gain.p_corrected is None else f", p {p_value(gain.p_corrected)}"
+
+
+def _gap(run: Run, gains: Sequence[Gain], task: Task, arm: str) -> list[str]:
+    """How far the federation is from centralised training: over all sites, and on each."""
+    own = [gain for gain in gains if (gain.arm, gain.against) == (arm, together(arm))]
+    if not own:
+        return []
+    sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}{_noise(gain)}" for gain in own)
+    total = macro_gain(run, IN_DOMAIN, task, arm, together(arm))
+    if total is None:
+        return [f"Against centralised training {arm_label(arm)} stands by site: {sites}."]
+    amount = gained(total.difference, total.low, total.high)
+    return [
+        f"Against centralised training {arm_label(arm)} stands {amount} on the mean of {total.sites} sites"
+        f"{_share(total.difference, total.before)}. By site: {sites}."
+    ]
+
+
+def _share(difference: float, of: float) -> str:
+    return f", {signed(100 * difference / of, 1)} % of its {points(of)}" if of else ""
+
+
+def _noise(gain: Gain) -> str:
+    """What is to be said behind a difference that is none, or that nothing judges."""
+    return f" ({gain.verdict})" if gain.verdict in ("within the noise", "not judged") else ""
+
+
+def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:
+    """Whether weighting by validation is worth it."""
+    own = [gain for gain in gains if (gain.arm, gain.against) == (arm, plain)]
+    if not own:
+        return []
+    better = [gain.site for gain in own if gain.verdict == "above"]
+    worse = [gain.site for gain in own if gain.verdict == "below"]
+    said = [f"better on {listed(better)}"] if better else []
+    said += [f"worse on {listed(worse)}"] if worse else []
+    if all(gain.verdict == "not judged" for gain in own):
+        said = ["not judged"]
+    verdict = " and ".join(said) or "no different beyond the noise on any site"
+    sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}" for gain in own)
+    return [f"{arm_label(arm)} against {arm_label(plain)}: {verdict} ({sites})."]
+
+
+def _external(gains: Sequence[Gain]) -> list[str]:
+    """What a site that nobody trained on gets."""
+    found = []
+    for arm in _leading(gains):
+        others = {"zero-shot": "the bare base", alone(arm): "the mean of the sites' own models"}
+        others[together(arm)] = "centralised training"
+        for site in dict.fromkeys(gain.site for gain in gains):
+            own = [one for one in gains if (one.arm, one.site) == (arm, site) and one.against in others]
+            if own:
+                said = "; ".join(
+                    f"{gained(one.difference, *one.interval)} against {others[one.against]}{_noise(one)}" for one in own
+                )
+                found.append(f"On {site} {arm_label(arm)} reaches {points(own[0].after)}: {said}.")
     return found
 
 
-def _judged(setting: str, arms: dict[str, Estimate], one: str, other: str) -> Verdict:
-    """By the intervals. Several sites' models on one external site have none together."""
-    several_models = setting == EXTERNAL and (one in SINGLE_SITE or other in SINGLE_SITE)
-    return "not judged" if several_models else judge(arms[one], arms[other])
-
-
-def _site_sentence(site: str, arms: dict[str, Estimate], verdicts: dict[tuple[str, str, str], Verdict]) -> str:
-    values = listed(f"{arm_label(arm)} {decimal(value.mean)}" for arm, value in arms.items())
-    compared = [
-        f"{arm_label(one)} is {_stands(arms[one].mean - arms[other].mean, verdict, arm_label(other))}"
-        for one, other in COMPARED
-        if (verdict := verdicts.get((site, one, other))) is not None
-    ]
-    return f"{site}: {values}. {'; '.join(compared)}." if compared else f"{site}: {values}."
-
-
-def _stands(difference: float, found: Verdict, label: str) -> str:
-    """Where one stands to the arm of that label: "0.031 above Single-site (within the noise)"."""
-    where = "level with" if difference == 0 else f"{decimal(abs(difference))} {'above' if difference > 0 else 'below'}"
-    if found == "not judged":
-        return f"{where} {label} (not judged)"
-    return f"{where} {label} (within the noise)" if found == "within the noise" else f"{where} {label}"
-
-
-def _overall(verdicts: dict[tuple[str, str, str], Verdict], one: str, other: str) -> str:
-    """On how many sites one arm is above, below or within the noise of another."""
-    counted = Counter(found for (_, arm, against), found in verdicts.items() if (arm, against) == (one, other))
-    if not counted:
-        return ""
-    order: tuple[Verdict, ...] = ("above", "below", "within the noise", "not judged")
-    counts = listed(f"{found} on {counted[found]}" for found in order if counted[found])
-    total = several(sum(counted.values()), "test site")
-    return f"Over {total}, {arm_label(one)} against {arm_label(other)}: {counts}."
-
-
-def _traffic(run: Run, setting: str, arm: str) -> str:
-    costs = [cost for cost in run.costs if (cost.setting, cost.arm) == (setting, arm) and exchanged(cost) is not None]
+def _traffic(run: Run, arm: str) -> str:
+    costs = [cost for cost in run.costs if (cost.setting, cost.arm) == (IN_DOMAIN, arm) and cost.exchanged is not None]
     if not costs:
         return ""
-    mean = Spread.of(exchanged(cost) for cost in costs).mean
+    mean = Spread.of(cost.exchanged for cost in costs).mean
     full = Spread.of(cost.full_model_bytes for cost in costs).mean
     seeds = " a seed, on average" if len(costs) > 1 else ""
     text = f"{arm_label(arm)} exchanged {size(mean)}{seeds}"
     if mean is None or not full:
         return f"{text}."
     return f"{text}; the whole base model at the same messages would have been {size(full)} ({saving(mean, full)})."
-
-
-def exchanged(cost: ArmCost) -> int | None:
-    """Bytes in both directions; None when either is not known."""
-    if cost.bytes_sent is None or cost.bytes_received is None:
-        return None
-    return cost.bytes_sent + cost.bytes_received
-
-
-def saving(actual: float, full: float) -> str:
-    """`saving(15, 1000)` is "98.5 % less"; more is called more."""
-    share = 100 * (1 - actual / full)
-    return f"{share:.1f} % less" if share >= 0 else f"{-share:.1f} % more"

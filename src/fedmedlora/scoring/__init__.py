@@ -7,6 +7,7 @@ from fedmedlora.scoring.calibration import ReliabilityBin
 from fedmedlora.scoring.confidence import Confidence
 from fedmedlora.scoring.counts import MODES, TASKS, Count, Counts, DocumentCounts, Mode, Tally, Task
 from fedmedlora.scoring.errors import CLASSES, ErrorClass, ErrorItem, classify_errors, count_errors
+from fedmedlora.scoring.paired_bootstrap import Runs, mean_bootstrap, paired_bootstrap
 from fedmedlora.scoring.permutation import Permutation, holm, paired_permutation
 from fedmedlora.scoring.ranked import Ranking, Step, rank_predictions
 from fedmedlora.scoring.score import Scores, TaskScores, score_documents
@@ -26,6 +27,7 @@ __all__ = [
     "Permutation",
     "Ranking",
     "ReliabilityBin",
+    "Runs",
     "Scores",
     "Step",
     "Tally",
@@ -36,6 +38,8 @@ __all__ = [
     "count_errors",
     "document_bootstrap",
     "holm",
+    "mean_bootstrap",
+    "paired_bootstrap",
     "paired_difference",
     "paired_permutation",
     "rank_predictions",

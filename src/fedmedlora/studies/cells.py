@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
@@ -64,6 +65,11 @@ class Cell:
     def key(self) -> tuple[str, int, str]:
         """What identifies the cell's lines in the records."""
         return (self.arm, self.seed, self.trained_on)
+
+    @property
+    def needs(self) -> tuple[str, int, str] | None:
+        """Key of the cell that must be done before it: the one that it begins with."""
+        return None if self.start is None else self.start.key
 
     @property
     def folder(self) -> str:
@@ -355,6 +361,23 @@ def describe_cells(config: StudyConfig) -> list[str]:
             what += "" if server.plain else f", server {server.name} with lr {server.lr:g}"
         lines.append(f"{what}, tested on {_listed(list(cell.tests(config))) or 'nothing: others begin with it'}")
     return lines
+
+
+def planned_cells(config: StudyConfig, described: Mapping[str, Any]) -> list[Cell]:
+    """The study's cells, but for those that ask for more notes than a new site has. described: as in `run.json`."""
+    planned = {(cell["arm"], cell["seed"], cell["trained_on"]) for cell in described["cells"]}
+    return [cell for cell in study_cells(config) if cell.key in planned]
+
+
+def study_remarks(config: StudyConfig, described: Mapping[str, Any]) -> list[str]:
+    """What the settings derived from the sites, and what a new site is too small for, in words."""
+    said = describe_cases(config)
+    held = {site["name"]: site["parts"]["train"]["documents"] for site in described["sites"]}
+    for site in config.new_sites if "low-resource" in config.settings else ():
+        beyond = [str(count) for count in config.low_resource.notes if count > held[site]]
+        if beyond:
+            said.append(f"low-resource: site '{site}' has {held[site]} training notes; left out: {', '.join(beyond)}")
+    return said
 
 
 def describe_cases(config: StudyConfig) -> list[str]:

@@ -12,15 +12,16 @@ from fedmedlora.adapters.base import accelerator, load_base, usable_tokens, use_
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.precision import precision_name, working_dtype
 from fedmedlora.config.models import StudyConfig
+from fedmedlora.corpus.divergence import site_divergences
 from fedmedlora.corpus.document import Document, Json
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
-from fedmedlora.studies.cells import Cell, describe_cases, study_cells
+from fedmedlora.studies.cells import Cell, study_cells
 from fedmedlora.studies.derived import DerivedExamples, derive_examples
-from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, sample_documents
+from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, looked_at
 from fedmedlora.studies.variants import Changed, Derived, LowResource, Source
 from fedmedlora.training.batch import Corpus, prepare
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
@@ -51,17 +52,6 @@ class Resident:
         """The study's cells, but for those that ask for more notes than a new site has."""
         return [cell for cell in study_cells(self.config) if all(source in self.examples for source in cell.sources)]
 
-    @property
-    def remarks(self) -> list[str]:
-        """What the settings derived from the sites, and what a site is too small for, in words."""
-        said = describe_cases(self.config)
-        for site in self.config.new_sites if "low-resource" in self.config.settings else ():
-            held = len(self.sites[site].parts["train"])
-            beyond = [str(count) for count in self.config.low_resource.notes if count > held]
-            if beyond:
-                said.append(f"low-resource: site '{site}' has {held} training notes; left out: {', '.join(beyond)}")
-        return said
-
     def corpus(self, sources: Sequence[Source]) -> Corpus:
         """The training examples of some sources, together."""
         return prepare([example for source in sources for example in self.examples[source]])
@@ -79,12 +69,7 @@ class Resident:
 
     def documents(self, site: str, part: str) -> list[Document]:
         """The dev or test documents of a site that the study looks at."""
-        own, evaluation = self.config.site(site), self.config.evaluation
-        if part == "test":
-            most = own.max_test_documents or evaluation.max_test_documents
-        else:
-            most = own.dev_documents or evaluation.dev_documents
-        return sample_documents(self.sites[site].parts[part], most, seed=0)
+        return looked_at(self.config, self.sites[site], part)
 
 
 def load_resident(config: StudyConfig) -> Resident:
@@ -171,10 +156,21 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         },
         "adapter": {"parameters": state.parameters, "bytes": state.nbytes},
         "sites": [_describe_site(resident, name) for name in resident.sites],
+        "heterogeneity": _heterogeneity(resident),
         "derived": [_describe_derived(source, made, resident.labels) for source, made in resident.derived.items()],
         "cells": [_describe_cell(cell, config) for cell in resident.cells],
     }
     return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+
+
+def _heterogeneity(resident: Resident) -> dict[str, Json]:
+    """How far apart the training notes of the sites that train are."""
+    names, labels = resident.config.members, resident.labels
+    return site_divergences(
+        {name: resident.sites[name].parts["train"] for name in names},
+        {name: resident.sites[name].labels or labels.names for name in names},
+        labels.entity_types,
+    )
 
 
 def base_bytes(adapted: Adapted) -> int:

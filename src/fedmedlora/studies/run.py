@@ -8,26 +8,27 @@ else is derived anew from checkpoints and seeds, so a resumed run ends with the 
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState, from_bytes
 from fedmedlora.config.models import SettingName, StudyConfig
-from fedmedlora.config.study_file import study_toml
 from fedmedlora.corpus.document import Json
-from fedmedlora.errors import ConfigError, EnvironmentProblem, TrainingError
+from fedmedlora.errors import EnvironmentProblem, TrainingError
 from fedmedlora.federation.checkpoint import adapter_file, federation_in, has_checkpoint, read_checkpoint
 from fedmedlora.federation.coordinator import run_federation
 from fedmedlora.federation.grid import in_process_grid
 from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.markup.encode import Encoder
-from fedmedlora.record import append_json_line, read_json_lines, sweep_unfinished, write_atomic
+from fedmedlora.record import write_atomic
 from fedmedlora.studies.api import ask_model, check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cells import (
@@ -37,33 +38,39 @@ from fedmedlora.studies.cells import (
     cell_wire,
     federated_rule,
     few_notes_settings,
+    planned_cells,
     study_cells,
+    study_remarks,
 )
+from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared, threads_each
+from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.examples import keep_examples
 from fedmedlora.studies.families import Families
+from fedmedlora.studies.folder import check_free, check_kept, open_folder, write_identity
 from fedmedlora.studies.judges import check_judge, make_judge
+from fedmedlora.studies.ledger import Ledger, Lines, Task
+from fedmedlora.studies.peak import mark_peak, peak_bytes
+from fedmedlora.studies.pool import Pool
 from fedmedlora.studies.resident import Resident, describe_run, load_resident
+from fedmedlora.studies.reuse import check_sources, reuse_finished
+from fedmedlora.studies.schedule import Key, Schedule, cell_name
+from fedmedlora.studies.sites import load_labels
 from fedmedlora.studies.steps import Steps
 from fedmedlora.studies.variants import LowResource
 from fedmedlora.studies.watch import Silent, Watcher
 from fedmedlora.training.contract import SiteTrainer
 from fedmedlora.training.site import LessonTrainer, own_tensors, settings_to_scalars
 
-_OF_NO_CONSEQUENCE = frozenset(
-    {"timeout_s", "attempts", "concurrency", "price_in", "price_out", "key_variable", "allow_credentialed"}
-)
-
-STUDY_FILE, RUN_FILE, RECORDS_FILE, ROUNDS_FILE = "study.toml", "run.json", "records.jsonl", "rounds.jsonl"
-
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One run in progress: what is resident, where it writes, who watches."""
+    """One cell's run in progress: what is resident, where files go and where lines, who watches."""
 
     resident: Resident
     families: Families
     out: Path
+    lines: Lines
     watcher: Watcher
 
     @property
@@ -73,117 +80,124 @@ class StudyRun:
 
 
 def run_study(
-    config: StudyConfig, out: Path, *, resume: bool = False, command: str = "", watcher: Watcher | None = None
+    config: StudyConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    jobs: int = 1,
+    reuse: Sequence[Path] = (),
+    command: str = "",
+    watcher: Watcher | None = None,
 ) -> Path:
     """Run every cell of a study into the folder `out`; returns it.
 
-    command: how the run was started, for the record. Raises ConfigError when `out` holds a run and `resume` is False,
-    or holds another study; otherwise what `load_resident` and `run_federation` raise. A study that ended is left as it
-    is. A model whose training fails does not stop the others: TrainingError names it when all are done.
+    jobs: processes that share the cells; the results are those of one, bit for bit, with as many threads. reuse: other
+    run directories, of which finished cells of equal digest are taken. command: how the run was started, for the
+    record.
+
+    Raises ConfigError when `out` holds a run and `resume` is False, or holds what this study would not give; otherwise
+    what `load_resident` and `run_federation` raise. A study that ended is left as it is. A model whose training fails
+    does not stop the others: TrainingError names it when all are done.
     """
     watcher = watcher or Silent()
-    _check_folder(config, out, resume)
-    cells = study_cells(config)
-    for cell in cells:
+    check_free(out, resume)
+    check_sources(reuse, out)
+    for cell in study_cells(config):
         cell_rule(cell, config.plus)
     watcher.note(f"reading {len(config.sites)} sites and the base model '{config.base}'")
-    resident = load_resident(config)
-    check_api(resident)
-    families = Families(resident)
-    cells = resident.cells
-    for line in resident.remarks:
-        watcher.note(line)
-    for cell in cells:
-        family = families.of(cell)
-        if cell_rule(cell, config.plus).needs_losses:
-            check_judge(resident, family, cell.sites)
-    out.mkdir(parents=True, exist_ok=True)
-    sweep_unfinished(out)
-    write_atomic(out / STUDY_FILE, study_toml(config, out))
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    _describe(out, {**describe_run(resident, command, started), **families.describe()}, watcher)
-    keep_examples(resident, out)
-    run = StudyRun(resident, families, out, watcher)
-    failed = []
-    for number, cell in enumerate(cells, start=1):
-        name = f"{cell.arm}, seed {cell.seed}, trained on {cell.trained_on}"
-        watcher.note(f"[{number}/{len(cells)}] {name}")
-        try:
-            _run_cell(run, cell)
-        except (TrainingError, EnvironmentProblem) as error:
-            if isinstance(error, EnvironmentProblem) and cell.arm != "api":
-                raise
-            watcher.note(f"failed: {error}")
-            failed.append(f"{name}: {error}")
+    with _crew(config, out, jobs, command, watcher) as crew:
+        for line in study_remarks(config, crew.described):
+            watcher.note(line)
+        cells = planned_cells(config, crew.described)
+        schedule = Schedule(cells)
+        identities = identify({cell.key: cell for cell in cells}, config, load_labels(config), crew.described)
+        ledger = Ledger(out)
+        tasks = [ledger.task(cell, identities[cell.key]) for cell in cells]
+        check_kept(out, ledger, tasks, crew.described)
+        open_folder(config, out, crew.described, watcher)
+        keep_examples(config, out)
+        reuse_finished(reuse, out, tasks, ledger, watcher)
+        crew.run(_agenda(schedule, cells, identities, ledger, watcher))
     write_cards(config, out)
-    if failed:
+    if schedule.failed:
         raise TrainingError(
-            f"{len(failed)} of {len(cells)} models could not be trained, or asked; the others are recorded. "
-            f"{' '.join(failed)} With --resume these are tried again; other settings need another --out."
+            f"{len(schedule.failed)} of {len(cells)} models could not be trained, or asked; the others are recorded. "
+            f"{' '.join(f'{cell_name(key)}: {why}' for key, why in schedule.failed.items())} "
+            "With --resume these are tried again; other settings need another --out."
         )
     return out
 
 
-def _check_folder(config: StudyConfig, out: Path, resume: bool) -> None:
-    if not (out / STUDY_FILE).exists():
+@contextmanager
+def _crew(config: StudyConfig, out: Path, jobs: int, command: str, watcher: Watcher) -> Iterator[Crew]:
+    """Who runs the cells, all with one number of threads."""
+    threads = threads_each(config, out, jobs)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    prepare = partial(_prepare, config.model_copy(update={"threads": threads}), out, command, started)
+    if jobs == 1:
+        yield Alone(prepare, watcher)
         return
-    if not resume:
-        raise ConfigError(
-            f"{out}: this folder already holds a run. Add --resume to go on with it, or choose another --out."
-        )
-    then = tomllib.loads((out / STUDY_FILE).read_text(encoding="utf-8"))
-    if _deciding(then) != _deciding(tomllib.loads(study_toml(config, out))):
-        raise ConfigError(
-            f"{out}: the run in this folder was started with another configuration (its {STUDY_FILE} differs). "
-            "Resume with the same study file, flags and version of fedmedlora, or choose another --out, or remove "
-            "the folder."
-        )
+    with Pool(prepare, jobs, watcher) as pool:
+        yield pool
 
 
-def _deciding(study: dict[str, Any]) -> dict[str, Any]:
-    """What decides a study's results: not how a server is asked, how fast and at what price, and not the report."""
-    asked = {key: value for key, value in study.get("api", {}).items() if key not in _OF_NO_CONSEQUENCE}
-    return {**study, "api": asked, "report": {}}
+def _agenda(
+    schedule: Schedule, cells: Sequence[Cell], identities: Mapping[Key, Identity], ledger: Ledger, watcher: Watcher
+) -> Agenda:
+    """All cells with what is known of each; those of which nothing is left to do are settled."""
+    tasks = {cell.key: ledger.task(cell, identities[cell.key]) for cell in cells}
+    for key, task in tasks.items():
+        if task.done:
+            schedule.skip(key)
+    if schedule.waiting < len(cells):
+        watcher.note(f"{len(cells) - schedule.waiting} of {len(cells)} models are recorded already")
+    return Agenda(schedule, tasks, ledger, watcher)
 
 
-def _describe(out: Path, now: dict[str, Json], watcher: Watcher) -> None:
-    """Write `run.json`, or hold this run against it: one table never mixes notes, bases or threads."""
-    path = out / RUN_FILE
-    if not path.exists():
-        write_atomic(path, json.dumps(now, indent=1, sort_keys=True) + "\n")
-        return
-    then: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
-    deciding = ("base", "adapter", "encoder", "sites", "derived", "machine")
-    changed = [key for key in deciding if then.get(key) != now.get(key)]
-    if changed:
-        raise ConfigError(
-            f"{out}: this run was started with another {', another '.join(changed)} (see its {RUN_FILE}). Notes, base, "
-            "threads and machine must be as they were to resume; choose another --out to start anew."
-        )
-    if then.get("versions") != now["versions"]:
-        watcher.note(f"library versions differ from those in {RUN_FILE}: results may differ in the last bits")
+def _prepare(config: StudyConfig, out: Path, command: str, started: str, watcher: Watcher) -> Prepared:
+    """Load what cells share, and check it before anything expensive."""
+    resident = load_resident(config)
+    check_api(resident)
+    families = Families(resident)
+    for cell in resident.cells:
+        family = families.of(cell)
+        if cell_rule(cell, config.plus).needs_losses:
+            check_judge(resident, family, cell.sites)
+    described = {**describe_run(resident, command, started), **families.describe()}
+    return Prepared(described, partial(_work, families, out))
 
 
-def _run_cell(run: StudyRun, cell: Cell) -> None:
+def _work(families: Families, out: Path, task: Task, lines: Lines, watcher: Watcher) -> str | None:
+    """Run a cell; why it failed, where that is a matter of this cell alone."""
+    write_identity(out, task)
+    try:
+        _run_cell(StudyRun(families.resident, families, out, lines, watcher), task)
+    except (TrainingError, EnvironmentProblem) as error:
+        if isinstance(error, EnvironmentProblem) and task.cell.arm != "api":
+            raise
+        return str(error)
+    except (MemoryError, torch.OutOfMemoryError):
+        return "out of memory. Use a smaller training.pack_tokens or evaluation.batch_size, or a smaller base."
+    return None
+
+
+def _run_cell(run: StudyRun, task: Task) -> None:
     """Train a cell unless its adapter is already recorded, then test it on the sites that have no record yet."""
-    records = list(read_json_lines(run.out / RECORDS_FILE))
-    arm = next((line for line in records if line["kind"] == "arm" and _key(line) == cell.key), None)
-    tested = {line["test_site"] for line in records if line["kind"] == "score" and _key(line) == cell.key}
+    cell, tested = task.cell, task.tested
     to_test = cell.tests(run.config)
-    if arm is not None and tested >= to_test.keys():
-        return
+    known = mark_peak()
     family = run.families.of(cell)
     if cell.arm == "api":
         with ask_model(run.resident, run.out) as answers:
             for site, setting in to_test.items():
                 if site not in tested:
                     _test(run, cell, family.questions, answers, None, site, setting)
-        append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, None, None))
+        run.lines.record({**_arm_line(run, cell, None, None), "peak_memory_bytes": peak_bytes() if known else None})
         return
     if cell.members:
         result = _train(run, cell)
         state = result.state
-        _record_rounds(run, cell, result)
+        _record_rounds(run, cell, result, task.rounds)
     else:
         result, state = None, _initial(run, cell)
     states = _final_states(run, cell, state)
@@ -191,8 +205,9 @@ def _run_cell(run: StudyRun, cell: Cell) -> None:
         if site not in tested:
             family.learner.write(states[site])
             _test(run, cell, family.questions, family.answers, states[site].digest, site, setting)
-    if arm is None:
-        append_json_line(run.out / RECORDS_FILE, _arm_line(run, cell, state.digest, result))
+    if not task.recorded:
+        line = _arm_line(run, cell, state.digest, result)
+        run.lines.record({**line, "peak_memory_bytes": peak_bytes() if known else None})
 
 
 def _final_states(run: StudyRun, cell: Cell, state: AdapterState) -> dict[str, AdapterState]:
@@ -338,14 +353,13 @@ def _test(
         "dropped": done.dropped,
         "adapter_digest": digest,
     }
-    append_json_line(run.out / RECORDS_FILE, line)
+    run.lines.record(line)
 
 
-def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
+def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult, known: frozenset[int]) -> None:
     """Append the cell's rounds that are not recorded yet, dev scores beside them."""
-    known = {(*_key(line), line["round"]) for line in read_json_lines(run.out / ROUNDS_FILE)}
     for record in result.history:
-        if (*cell.key, record.round) in known:
+        if record.round in known:
             continue
         dev = _dev_scores(run, cell, record.round) if _scores_dev(run, cell) else {}
         line = {
@@ -373,7 +387,7 @@ def _record_rounds(run: StudyRun, cell: Cell, result: FederationResult) -> None:
             },
             "dev": dev,
         }
-        append_json_line(run.out / ROUNDS_FILE, line)
+        run.lines.round(line)
 
 
 def _arm_line(run: StudyRun, cell: Cell, digest: str | None, result: FederationResult | None) -> dict[str, object]:
@@ -403,7 +417,3 @@ def _head(kind: str, cell: Cell, setting: SettingName) -> dict[str, object]:
         "seed": cell.seed,
         "trained_on": cell.trained_on,
     }
-
-
-def _key(line: Mapping[str, object]) -> tuple[object, object, object]:
-    return (line["arm"], line["seed"], line["trained_on"])

@@ -151,3 +151,13 @@ def sample_documents(documents: Sequence[Document], most: int | None, seed: int)
         return list(documents)
     picked = sorted(random.Random(f"documents/{seed}").sample(range(len(documents)), most))
     return [documents[index] for index in picked]
+
+
+def looked_at(config: StudyConfig, notes: SiteNotes, part: str) -> list[Document]:
+    """The dev or test documents of a site that the study looks at."""
+    own, evaluation = config.site(notes.name), config.evaluation
+    if part == "test":
+        most = own.max_test_documents or evaluation.max_test_documents
+    else:
+        most = own.dev_documents or evaluation.dev_documents
+    return sample_documents(notes.parts[part], most, seed=0)

@@ -20,6 +20,14 @@ class Watcher(Protocol):
         """So many more of the stretch are done."""
         ...
 
+    def branch(self, name: str) -> Watcher:
+        """A watcher for one of several models that are trained side by side; close it when the model is done."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+        ...
+
 
 class Silent:
     """A watcher that says nothing."""
@@ -31,4 +39,11 @@ class Silent:
         """Ignore."""
 
     def advance(self, done: int, detail: str = "") -> None:
+        """Ignore."""
+
+    def branch(self, name: str) -> Silent:
+        """Be as silent there."""
+        return self
+
+    def close(self) -> None:
         """Ignore."""
