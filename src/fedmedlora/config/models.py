@@ -141,7 +141,12 @@ class TrainingConfig(_Checked):
     )
     gradient_checkpointing: _Switch = Field(default=False, description="recompute activations: less memory, more time")
     max_train_examples: _Count | None = Field(default=None, description="examples per task and site; none: all")
-    optimizer_state: OptimizerState = Field(default="reset", description="AdamW's moments at the start of a round")
+    federated_lr: _Positive | None = Field(
+        default=None, description="peak learning rate of the arms whose adapters are averaged; none: lr"
+    )
+    optimizer_state: OptimizerState = Field(
+        default="keep", description="AdamW's moments at the start of a round: the site's own of the last one, or none"
+    )
 
 
 class PlusConfig(_Checked):
@@ -247,6 +252,7 @@ class FederationConfig(_Checked):
 class EvaluationConfig(_Checked):
     """How trained adapters are scored."""
 
+    part: Literal["test", "dev"] = Field(default="test", description="what is scored; 'dev' while settings are chosen")
     batch_size: _Count = Field(default=32, description="sentences decoded together")
     max_test_documents: _Count | None = Field(default=None, description="test documents per site; none: all")
     bootstrap_resamples: _CountOrZero = Field(

@@ -39,6 +39,7 @@ from fedmedlora.studies.variants import (
 from fedmedlora.training.loop import TrainSettings
 
 NOTHING = "none"
+_SEEDLESS = ("zero-shot", "api")
 SOLO_RULE = "fedmedlora"
 """The rule of a federation of one: its average is the site's own adapter, bit for bit."""
 
@@ -151,11 +152,11 @@ def study_cells(config: StudyConfig) -> list[Cell]:
         for cell in made(config, seed)
     ]
     starts = {cell.start for cell in anew}
-    # The same question under another seed has the same answer.
+    # The same question to the same model under another seed has the same answer.
     cells = [
         cell
         for cell in [*cells, *anew]
-        if (cell.tests(config) or cell in starts) and (cell.arm != "api" or cell.seed == config.seeds[0])
+        if (cell.tests(config) or cell in starts) and (cell.arm not in _SEEDLESS or cell.seed == config.seeds[0])
     ]
     if not cells:
         raise ConfigError(
@@ -280,7 +281,7 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
 def cell_settings(cell: Cell, training: TrainingConfig, prox: ProxConfig) -> TrainSettings:
     """Training settings of a cell. What is not averaged keeps AdamW's moments from round to round: it is one run."""
     return TrainSettings(
-        lr=training.lr,
+        lr=(training.federated_lr or training.lr) if cell.federated else training.lr,
         objective=training.objective,
         epochs=training.epochs_per_round,
         batch_size=training.batch_size,
