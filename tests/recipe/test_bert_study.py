@@ -22,15 +22,15 @@ from fedmedlora.record import read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
 from fedmedlora.report.progress import progress
-from fedmedlora.studies import run
+from fedmedlora.studies import cell_run
 from fedmedlora.studies.run import run_study
 from fedmedlora.studies.sites import load_sites
 from tiny import quietly_load_peft
 from tiny_encoder import save_encoder
 
 SETTINGS = [
-    f"arms={json.dumps(list(BERT))}", "sites.elsewhere.external=true", "bert.lr=1e-3", "bert.lora_lr=1e-2",
-    "bert.max_tokens=48", "bert.rank=3",
+    f"arms={json.dumps(list(BERT))}", "sites.elsewhere.external=true", "bert.lr=3e-3", "bert.lora_lr=1e-2",
+    "bert.max_tokens=48", "bert.rank=3", "bert.epochs_per_round=12",
 ]  # fmt: skip
 CELLS = len(BERT) + 2
 """One of each arm, and one more of the two single-site arms, which have one a site."""
@@ -151,7 +151,7 @@ def test_a_run_that_stopped_between_rounds_resumes_to_the_same_bits(
     chosen = ["bert-centralised", "bert-lora-fedmedlora-plus"]
     config = configured(study, f"arms={json.dumps(chosen)}")
     out = study.parent / "stopped"
-    finish = run._finish_round
+    finish = cell_run._finish_round
     finished = []
 
     def stops(*arguments: object) -> None:
@@ -161,7 +161,7 @@ def test_a_run_that_stopped_between_rounds_resumes_to_the_same_bits(
         if len(finished) in (1, 3):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_finish_round", stops)
+    monkeypatch.setattr(cell_run, "_finish_round", stops)
     for attempt in range(3):
         try:
             run_study(config, out, resume=bool(attempt))

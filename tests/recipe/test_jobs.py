@@ -21,8 +21,8 @@ from fedmedlora.errors import ConfigError, EnvironmentProblem, TrainingError
 from fedmedlora.record import digest_files, read_json_lines
 from fedmedlora.report.load import load_run
 from fedmedlora.report.progress import progress
-from fedmedlora.studies import run
-from fedmedlora.studies.cells import study_cells
+from fedmedlora.studies import cell_run
+from fedmedlora.studies.cells import Cell, study_cells
 from fedmedlora.studies.pool import Worker
 from fedmedlora.studies.run import run_study
 
@@ -187,13 +187,13 @@ def test_finished_models_of_another_run_are_taken(
 def _count_training(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Keys of the cells that are trained from now on."""
     trained: list[object] = []
-    train = run._train
+    train = cell_run._train
 
-    def counted(going: run.StudyRun, cell: run.Cell) -> object:
+    def counted(going: cell_run.CellRun, cell: Cell) -> object:
         trained.append(cell.key)
         return train(going, cell)
 
-    monkeypatch.setattr(run, "_train", counted)
+    monkeypatch.setattr(cell_run, "_train", counted)
     return trained
 
 
@@ -214,7 +214,7 @@ def test_a_dry_run_estimates_every_cell(
     # Every arm reads every site's notes as often.
     assert together["training_seconds"] == pytest.approx(sum(cell["training_seconds"] for cell in alone.values()))
     assert {cell["questions"] for cell in found["cells"]} == {together["questions"]}
-    assert found["measured"]["answering_seconds_per_question"].keys() == {"ner"}
+    assert found["measured"]["causal"]["answering_seconds_per_question"].keys() == {"ner"}
     memory = found["measured"]["peak_memory_bytes"]
     assert memory is None or found["peak_memory_bytes"] == 2 * memory > 0
 

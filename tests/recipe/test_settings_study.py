@@ -18,7 +18,7 @@ from fedmedlora.report import progress as report_progress
 from fedmedlora.report.load import load_run
 from fedmedlora.report.page import write_report
 from fedmedlora.report.progress import progress, whole_rounds
-from fedmedlora.studies import run
+from fedmedlora.studies import cell_run
 from fedmedlora.studies.cells import Cell
 from fedmedlora.studies.run import run_study
 
@@ -167,14 +167,14 @@ def test_a_model_that_begins_with_another_resumes_to_the_same_bits(
     done: Path, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = study.parent / "killed"
-    record, test = run._record_rounds, run._test
+    record, test = cell_run._record_rounds, cell_run._test
 
-    def after_training(going: run.StudyRun, cell: Cell, *rest: object) -> None:
+    def after_training(going: cell_run.CellRun, cell: Cell, *rest: object) -> None:
         if cell.trained_on == "newcomer+2":
             raise Killed
         record(going, cell, *rest)  # type: ignore[arg-type]
 
-    def while_testing(going: run.StudyRun, cell: Cell, *rest: object) -> None:
+    def while_testing(going: cell_run.CellRun, cell: Cell, *rest: object) -> None:
         if cell.trained_on in ("newcomer+0", "newcomer+2"):
             raise Killed
         test(going, cell, *rest)  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def test_a_model_that_begins_with_another_resumes_to_the_same_bits(
     config = load_study(study, OVERRIDES)
     for name, fault in (("_test", while_testing), ("_record_rounds", after_training), ("_test", while_testing)):
         with monkeypatch.context() as patched:
-            patched.setattr(run, name, fault)
+            patched.setattr(cell_run, name, fault)
             with pytest.raises(Killed):
                 run_study(config, out, resume=True, command="fedmedlora run tiny.toml")
     state = progress(load_run(out))
@@ -196,14 +196,14 @@ def test_a_model_that_begins_with_another_resumes_to_the_same_bits(
 
 
 def test_a_model_whose_start_failed_says_so(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = run._train
+    train = cell_run._train
 
-    def fails(going: run.StudyRun, cell: Cell) -> FederationResult:
+    def fails(going: cell_run.CellRun, cell: Cell) -> FederationResult:
         if cell.trained_on == "all":
             raise TrainingError("step 3: the loss is not finite.")
         return train(going, cell)
 
-    monkeypatch.setattr(run, "_train", fails)
+    monkeypatch.setattr(cell_run, "_train", fails)
     overrides = ['arms=["fedmedlora"]', 'settings=["low-resource"]', "low_resource.notes=[0]", "rounds=1"]
     with pytest.raises(TrainingError, match=r"2 of 3 models .*newcomer\+0: it starts from the adapter of fedmedlora,"):
         run_study(load_study(study, overrides), tmp_path / "out")
@@ -212,20 +212,20 @@ def test_a_model_whose_start_failed_says_so(study: Path, tmp_path: Path, monkeyp
 def test_what_a_site_keeps_is_dropped_when_no_round_can_ask_for_it(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = ['arms=["fedsa-lora"]', 'settings=["in-domain"]', "rounds=3", "evaluation.bootstrap_resamples=0"]
-    config = load_study(study, [*overrides, "training.max_train_examples=2"])
+    overrides = ['arms=["fedsa-lora"]', 'settings=["in-domain"]', 'tasks=["ner"]', "rounds=3"]
+    config = load_study(study, [*overrides, "training.max_train_examples=2", "evaluation.max_test_documents=1"])
     whole, killed = run_study(config, tmp_path / "whole"), tmp_path / "killed"
     kept = sorted(path.name for path in (whole / "state/fedsa-lora/0").glob("own-triage-*"))
     assert [name.rpartition("-")[2] for name in kept] == ["1.safetensors", "2.safetensors"]
-    score = run._dev_scores
+    score = cell_run._dev_scores
 
-    def fails(going: run.StudyRun, cell: Cell, number: int, *rest: AdapterState) -> Json:
+    def fails(going: cell_run.CellRun, cell: Cell, number: int, *rest: AdapterState) -> Json:
         if number == 0:
             raise Killed
         return score(going, cell, number, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "_dev_scores", fails)
+        patched.setattr(cell_run, "_dev_scores", fails)
         with pytest.raises(Killed):
             run_study(config, killed)
     # What the sites had after the first round is gone after the third: it was scored before the second began.

@@ -111,7 +111,8 @@ def test_a_cell_says_what_it_is_trained_on_and_begins_with(tmp_path: Path) -> No
 
 
 def test_a_dry_run_says_starts_and_derived_cases(tmp_path: Path) -> None:
-    lines = describe_cells(load(tmp_path))
+    config = load(tmp_path)
+    lines = describe_cells(config, study_cells(config))
     assert "fedmedlora, seed 0, trained on n+2, from fedmedlora, tested on n" in lines
     assert "single-site, seed 1, trained on n+0, from base as it is, tested on n" in lines
     assert any("tested on nothing: others begin with it" in line for line in lines)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from fedmedlora.adapters.base import bound_primitive_caches, keep_freed_memory, model_digest
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
@@ -138,10 +140,21 @@ def load_encoder(name: str) -> EncoderBase:
     return encoder
 
 
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """That the classifier is new and the pooler is not used is meant; what may not be missing is checked below."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def _load_model(name: str, where: str) -> tuple[PreTrainedModel, str]:
     try:
         config = AutoConfig.from_pretrained(where)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _without_load_report():
             torch.manual_seed(0)
             loaded = AutoModelForTokenClassification.from_pretrained(
                 where, config=config, dtype="auto", output_loading_info=True

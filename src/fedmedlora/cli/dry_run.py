@@ -13,41 +13,46 @@ from fedmedlora.cli.output import note, print_json
 if TYPE_CHECKING:
     from fedmedlora.config.models import StudyConfig
     from fedmedlora.corpus.document import Json
-    from fedmedlora.studies.estimate import CellEstimate, Speed
+    from fedmedlora.studies.estimate import CellEstimate, Measured
     from fedmedlora.studies.sites import SiteNotes
 
 
 def say_what_would_be_run(config: StudyConfig, out: Path, jobs: int, calibration: bool, as_json: bool) -> None:
     """Read the sites, name the cells and, unless told not to, measure what they will take."""
-    from fedmedlora.studies.cells import describe_cells
+    from fedmedlora.studies.cells import describe_cells, planned_cells, study_remarks
     from fedmedlora.studies.sites import load_labels, load_sites
 
-    cells = describe_cells(config)
     sites = load_sites(config, load_labels(config))
+    held = {site.name: len(site.parts["train"]) for site in sites}
+    remarks, cells = study_remarks(config, held), describe_cells(config, planned_cells(config, held))
     if not as_json:
         _print_sites(sites)
-    measured = _measure(config, out, jobs) if calibration else None
+        for line in remarks:
+            typer.echo(line)
+    estimated = _estimate(config, out, jobs) if calibration else None
     if as_json:
-        held: list[Json] = [_site_json(site) for site in sites]
-        found: dict[str, Json] = {"study": config.name, "base": config.base, "sites": held, "cells": list(cells)}
-        print_json({**found, "estimate": None if measured is None else _estimate_json(*measured, jobs)})
+        parts: list[Json] = [_site_json(site) for site in sites]
+        found: dict[str, Json] = {"study": config.name, "base": config.base, "sites": parts, "remarks": list(remarks)}
+        taking = None if estimated is None else _estimate_json(*estimated, jobs)
+        print_json({**found, "cells": list(cells), "estimate": taking})
         return
-    taken = [""] * len(cells) if measured is None else [_about(one) for one in measured[1]]
+    taken = [""] * len(cells) if estimated is None else [_about(one) for one in estimated[1]]
     for number, (cell, about) in enumerate(zip(cells, taken, strict=True), start=1):
         typer.echo(f"[{number}/{len(cells)}] {cell}{about}")
-    if measured is not None:
-        _print_total(*measured, jobs)
+    if estimated is not None:
+        _print_total(*estimated, jobs)
 
 
-def _measure(config: StudyConfig, out: Path, jobs: int) -> tuple[Speed, list[CellEstimate]]:
+def _estimate(config: StudyConfig, out: Path, jobs: int) -> tuple[Measured, list[CellEstimate]]:
     from fedmedlora.studies.crew import threads_each
     from fedmedlora.studies.estimate import BUDGET_S, estimate, measure
+    from fedmedlora.studies.families import Families
     from fedmedlora.studies.resident import load_resident
 
-    note(f"loading the base and trying a few batches, for about {BUDGET_S:.0f} s (--no-calibration leaves it out)")
-    resident = load_resident(config.model_copy(update={"threads": threads_each(config, out, jobs)}))
-    speed = measure(resident, BUDGET_S)
-    return speed, estimate(resident, speed)
+    note(f"loading the models and trying a few batches, for about {BUDGET_S:.0f} s (--no-calibration leaves it out)")
+    families = Families(load_resident(config.model_copy(update={"threads": threads_each(config, out, jobs)})))
+    measured = measure(families, BUDGET_S)
+    return measured, estimate(families, measured)
 
 
 def _about(one: CellEstimate) -> str:
@@ -64,11 +69,11 @@ def _print_sites(sites: Sequence[SiteNotes]) -> None:
         note("what was dropped, by reason: --json, or `fedmedlora data check`")
 
 
-def _print_total(speed: Speed, cells: Sequence[CellEstimate], jobs: int) -> None:
+def _print_total(measured: Measured, cells: Sequence[CellEstimate], jobs: int) -> None:
     from fedmedlora.report.numbers import duration, several, size
     from fedmedlora.studies.estimate import wall_seconds
 
-    memory = "" if speed.peak_bytes is None else f", {size(speed.peak_bytes * jobs)} of memory"
+    memory = "" if measured.peak_bytes is None else f", {size(measured.peak_bytes * jobs)} of memory"
     typer.echo(
         f"in all about {duration(sum(one.seconds or 0.0 for one in cells))} of computing; "
         f"{duration(wall_seconds(cells, jobs))} on {several(jobs, 'process', 'processes')}{memory}. An estimate from a "
@@ -81,20 +86,16 @@ def _site_json(site: SiteNotes) -> dict[str, Json]:
     return {"name": site.name, "documents": documents, "dropped": dict(site.dropped)}
 
 
-def _estimate_json(speed: Speed, cells: Sequence[CellEstimate], jobs: int) -> dict[str, Json]:
+def _estimate_json(measured: Measured, cells: Sequence[CellEstimate], jobs: int) -> dict[str, Json]:
     from fedmedlora.studies.estimate import wall_seconds
 
-    answering: dict[str, Json] = {str(task): seconds for task, seconds in speed.answering.items()}
+    speeds: dict[str, Json] = {name: speed.to_json() for name, speed in measured.speeds.items()}
     return {
         "note": "an estimate from a few batches on this machine as it is now, not a promise",
         "jobs": jobs,
         "cells": [one.to_json() for one in cells],
         "seconds": sum(one.seconds or 0.0 for one in cells),
         "wall_seconds": wall_seconds(cells, jobs),
-        "peak_memory_bytes": None if speed.peak_bytes is None else speed.peak_bytes * jobs,
-        "measured": {
-            "training_seconds_per_token": speed.training,
-            "answering_seconds_per_question": answering,
-            "peak_memory_bytes": speed.peak_bytes,
-        },
+        "peak_memory_bytes": None if measured.peak_bytes is None else measured.peak_bytes * jobs,
+        "measured": {**speeds, "peak_memory_bytes": measured.peak_bytes},
     }

@@ -252,6 +252,7 @@ class FederationConfig(_Checked):
 class EvaluationConfig(_Checked):
     """How trained adapters are scored."""
 
+    part: Literal["test", "dev"] = Field(default="test", description="what is scored; 'dev' while settings are chosen")
     batch_size: _Count = Field(default=32, description="sentences decoded together")
     max_test_documents: _Count | None = Field(default=None, description="test documents per site; none: all")
     bootstrap_resamples: _CountOrZero = Field(

@@ -171,6 +171,7 @@ def _plan(text: str, path: Path) -> Plan:
         tasks=tuple(task for task in TASKS if task in tasks) or TASKS,
         rounds=fields.whole_or_none("rounds"),
         passes=fields.table("training").whole_or_none("epochs_per_round"),
+        scored=fields.table("evaluation").text_or_none("part") or "test",
     )
 
 

@@ -24,11 +24,15 @@ _NOT_RECORDED = missing("not recorded")
 
 
 def status_section(run: Run) -> list[Markup]:
-    """Whether the run is finished, and whether its notes are real."""
-    if not any(site.synthetic for site in run.info.sites):
-        return [_status(run)]
-    text = "Sites marked “generated notes” hold text made by a program: what is measured there is not clinical."
-    return [_status(run), paragraph(text)]
+    """Whether the run is finished, which notes it scores, and whether they are real."""
+    parts = [_status(run)]
+    if run.plan is not None and run.plan.scored == "dev":
+        text = "Every score is on dev notes, as for choosing settings; where the page says test, read dev."
+        parts.append(element("div", paragraph(element("strong", "Dev notes: "), text), class_="notice", role="note"))
+    if any(site.synthetic for site in run.info.sites):
+        text = "Sites marked “generated notes” hold text made by a program: what is measured there is not clinical."
+        parts.append(paragraph(text))
+    return parts
 
 
 def facts_section(run: Run) -> list[Markup]:

@@ -197,7 +197,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What study.toml asked for. passes: over the training examples, a round."""
+    """What study.toml asked for. passes: over the training examples, a round. scored: "test" or "dev" notes."""
 
     arms: tuple[str, ...]
     settings: tuple[str, ...]
@@ -206,6 +206,7 @@ class Plan:
     tasks: tuple[Task, ...]
     rounds: int | None
     passes: int | None = None
+    scored: str = "test"
 
 
 @dataclass(frozen=True, slots=True)

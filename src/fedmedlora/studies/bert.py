@@ -94,6 +94,10 @@ class TaggerFamily:
         """The training examples of some sources, together."""
         return self._lesson(self.examples.training, sources)
 
+    def target_tokens(self, sources: Sequence[Source]) -> int:
+        """Of rows that are ready."""
+        return self.lesson(sources).target_tokens()
+
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
         """The coordinator's validation examples of some sites and tasks. Raises CorpusError when there is none."""
         whole = self._lesson(self.examples.validation, sites).corpus.examples

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
@@ -338,10 +337,10 @@ def cell_server(cell: Cell, federation: FederationConfig) -> ServerOptimizer:
     )
 
 
-def describe_cells(config: StudyConfig) -> list[str]:
+def describe_cells(config: StudyConfig, cells: Sequence[Cell]) -> list[str]:
     """A line for each cell, for a dry run."""
     lines = []
-    for cell in study_cells(config):
+    for cell in cells:
         what = f"{cell.arm}, seed {cell.seed}"
         if cell.trained_on != NOTHING:
             what += f", trained on {cell.trained_on}"
@@ -364,16 +363,18 @@ def describe_cells(config: StudyConfig) -> list[str]:
     return lines
 
 
-def planned_cells(config: StudyConfig, described: Mapping[str, Any]) -> list[Cell]:
-    """The study's cells, but for those that ask for more notes than a new site has. described: as in `run.json`."""
-    planned = {(cell["arm"], cell["seed"], cell["trained_on"]) for cell in described["cells"]}
-    return [cell for cell in study_cells(config) if cell.key in planned]
+def planned_cells(config: StudyConfig, held: Mapping[str, int]) -> list[Cell]:
+    """The study's cells, but for those that ask for more notes than a new site has. held: training notes by site."""
+    return [
+        cell
+        for cell in study_cells(config)
+        if not any(isinstance(source, FewNotes) and source.notes > held[source.site] for source in cell.sources)
+    ]
 
 
-def study_remarks(config: StudyConfig, described: Mapping[str, Any]) -> list[str]:
-    """What the settings derived from the sites, and what a new site is too small for, in words."""
+def study_remarks(config: StudyConfig, held: Mapping[str, int]) -> list[str]:
+    """What the settings derived from the sites, and what a new site is too small for, in words. held: as above."""
     said = describe_cases(config)
-    held = {site["name"]: site["parts"]["train"]["documents"] for site in described["sites"]}
     for site in config.new_sites if "low-resource" in config.settings else ():
         beyond = [str(count) for count in config.low_resource.notes if count > held[site]]
         if beyond:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from fedmedlora.adapters.encoder import EncoderBase
 from fedmedlora.adapters.state import AdapterState, load_state, save_state
@@ -28,6 +28,15 @@ from fedmedlora.studies.variants import Source
 from fedmedlora.training.causal import CausalLesson, loss_over, validation_batches
 from fedmedlora.training.lesson import Judged, Learner, Lesson
 from fedmedlora.training.loop import TrainSettings
+
+FamilyName: TypeAlias = Literal["causal", "bert-whole", "bert-lora"]
+
+
+def family_name(cell: Cell) -> FamilyName:
+    """Of what a cell trains."""
+    if cell.arm in BERT_WHOLE:
+        return "bert-whole"
+    return "bert-lora" if cell.arm in BERT_LORA else "causal"
 
 
 class Family(Protocol):
@@ -59,6 +68,10 @@ class Family(Protocol):
 
     def lesson(self, sources: Sequence[Source]) -> Lesson:
         """The training examples of some sources, together."""
+        ...
+
+    def target_tokens(self, sources: Sequence[Source]) -> int:
+        """What their lesson trains against in one pass, counted without preparing it."""
         ...
 
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
@@ -108,6 +121,10 @@ class CausalFamily:
         """Packed where the base can read packs."""
         return CausalLesson(self.resident.adapted, self.resident.corpus(sources))
 
+    def target_tokens(self, sources: Sequence[Source]) -> int:
+        """Of completions."""
+        return sum(len(example.completion) for source in sources for example in self.resident.examples[source])
+
     def judged(self, sites: Sequence[str], tasks: Sequence[Task]) -> Judged:
         """Put into tensors once, for all adapters."""
         adapted, corpus = self.resident.adapted, self.resident.judged(sites, tasks)
@@ -131,11 +148,13 @@ class Families:
 
     def of(self, cell: Cell) -> Family:
         """What a cell trains. Raises the errors of loading an encoder, and CorpusError for a site without examples."""
-        if cell.arm in BERT_WHOLE:
+        return self.named(family_name(cell))
+
+    def named(self, name: FamilyName) -> Family:
+        """The family of that name. Raises as `of`."""
+        if name == "bert-whole":
             return self._whole
-        if cell.arm in BERT_LORA:
-            return self._with_lora
-        return self.causal
+        return self._with_lora if name == "bert-lora" else self.causal
 
     @cached_property
     def causal(self) -> Family:

@@ -22,7 +22,7 @@ def check_judge(resident: Resident, family: Family, sites: Sequence[str]) -> Non
     """Raise CorpusError where those sites' dev notes do not hold what `plus.utility` needs."""
     _parts(resident, family, sites)
     if resident.config.plus.utility == "f1":
-        _validation_documents(resident, sites)
+        validation_documents(resident, sites)
 
 
 def make_judge(resident: Resident, family: Family, sites: Sequence[str], settings: TrainSettings) -> Validator:
@@ -52,7 +52,7 @@ def _judge_by_loss(family: Family, parts: Sequence[Judged], settings: TrainSetti
 
 def _judge_by_f1(resident: Resident, family: Family, sites: Sequence[str], by_loss: Validator) -> Validator:
     """A cost for every task that the notes hold something of: 1 − strict F1 over all of them, micro-averaged."""
-    documents = _validation_documents(resident, sites)
+    documents = validation_documents(resident, sites)
 
     def judge(state: AdapterState) -> Verdict:
         # This puts the adapter into the model, and the decoder reads it there.
@@ -66,7 +66,8 @@ def _judge_by_f1(resident: Resident, family: Family, sites: Sequence[str], by_lo
     return judge
 
 
-def _validation_documents(resident: Resident, sites: Sequence[str]) -> list[Document]:
+def validation_documents(resident: Resident, sites: Sequence[str]) -> list[Document]:
+    """The dev documents of some sites that the utility 'f1' marks. Raises CorpusError where they hold no entity."""
     most = resident.config.plus.validation_documents
     found = [
         document for site in sites for document in sample_documents(resident.sites[site].parts["dev"], most, seed=0)

@@ -19,7 +19,7 @@ from fedmedlora.errors import CorpusError
 from fedmedlora.inference.decode import Decoder, make_decoder
 from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
-from fedmedlora.studies.cells import Cell, study_cells
+from fedmedlora.studies.cells import Cell, planned_cells, study_cells
 from fedmedlora.studies.derived import DerivedExamples, derive_examples
 from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, looked_at
 from fedmedlora.studies.variants import Changed, Derived, LowResource, Source
@@ -50,7 +50,7 @@ class Resident:
     @property
     def cells(self) -> list[Cell]:
         """The study's cells, but for those that ask for more notes than a new site has."""
-        return [cell for cell in study_cells(self.config) if all(source in self.examples for source in cell.sources)]
+        return planned_cells(self.config, {name: len(site.parts["train"]) for name, site in self.sites.items()})
 
     def corpus(self, sources: Sequence[Source]) -> Corpus:
         """The training examples of some sources, together."""

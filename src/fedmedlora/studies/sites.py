@@ -50,9 +50,21 @@ def load_labels(config: StudyConfig) -> LabelSet:
 def load_sites(config: StudyConfig, labels: LabelSet) -> list[SiteNotes]:
     """Every site's notes, in the study's order, so that bad input is known before anything expensive starts.
 
-    Raises CorpusError naming site, file and document; ConfigError for an unknown recipe, profile or label.
+    Where scores are to be made on dev notes (`evaluation.part`), those stand in place of the test part, which is
+    forgotten here. Raises CorpusError naming site, file and document; ConfigError for an unknown recipe, profile or
+    label.
     """
-    return [_load(site, config, labels) for site in config.sites]
+    notes = [_load(site, config, labels) for site in config.sites]
+    return [_with_dev_as_test(site) for site in notes] if config.evaluation.part == "dev" else notes
+
+
+def _with_dev_as_test(notes: SiteNotes) -> SiteNotes:
+    if not notes.parts["dev"]:
+        raise CorpusError(
+            f"site '{notes.name}': scores are to be made on dev notes (evaluation.part), and it has none. "
+            "Give it a dev part, or leave it out of the study."
+        )
+    return replace(notes, parts={**notes.parts, "test": notes.parts["dev"]})
 
 
 def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:

@@ -1,0 +1,34 @@
+"""Scores on dev notes, while settings are chosen: the test part is forgotten at the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedmedlora.config.models import EvaluationConfig, SiteConfig, StudyConfig, SyntheticNotes
+from fedmedlora.corpus.labels import CLINICAL
+from fedmedlora.errors import CorpusError
+from fedmedlora.studies.sites import load_sites
+
+
+def study(dev: int, part: str) -> StudyConfig:
+    notes = SyntheticNotes(profile="pharmacy-review", train=2, dev=dev, test=3)
+    return StudyConfig(
+        name="dev",
+        corpora_root=Path(),
+        sites=(SiteConfig(name="ward", synthetic=notes),),
+        evaluation=EvaluationConfig.model_validate({"part": part}),
+    )
+
+
+def test_dev_notes_stand_in_place_of_test_notes() -> None:
+    (tested,) = load_sites(study(2, "test"), CLINICAL)
+    (chosen,) = load_sites(study(2, "dev"), CLINICAL)
+    assert chosen.parts["test"] == chosen.parts["dev"] == tested.parts["dev"]
+    assert not {one.id for one in tested.parts["test"]} & {one.id for held in chosen.parts.values() for one in held}
+
+
+def test_a_site_without_dev_notes_is_refused() -> None:
+    with pytest.raises(CorpusError, match=r"'ward': scores are to be made on dev notes \(evaluation.part\)"):
+        load_sites(study(0, "dev"), CLINICAL)
