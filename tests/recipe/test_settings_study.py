@@ -212,7 +212,7 @@ def test_a_model_whose_start_failed_says_so(study: Path, tmp_path: Path, monkeyp
 def test_what_a_site_keeps_is_dropped_when_no_round_can_ask_for_it(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = ['arms=["fedsa-lora"]', 'settings=["in-domain"]', 'tasks=["ner"]', "rounds=3"]
+    overrides = ['arms=["fedsa-lora"]', 'settings=["in-domain"]', "rounds=3", "evaluation.bootstrap_resamples=0"]
     config = load_study(study, [*overrides, "training.max_train_examples=2", "evaluation.max_test_documents=1"])
     whole, killed = run_study(config, tmp_path / "whole"), tmp_path / "killed"
     kept = sorted(path.name for path in (whole / "state/fedsa-lora/0").glob("own-triage-*"))
