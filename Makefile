@@ -59,8 +59,9 @@ $(VENV)/.installed-bench: $(PINS) $(VENV)/.installed-torch $(VENV)/.installed-mi
 demo: $(VENV)/.installed
 	$(BIN)/fedmedlora demo
 
+# A process for every core, each with one thread: several threads of one wait for those of another.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest tests/unit tests/recipe
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/recipe
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
