@@ -112,7 +112,8 @@ def _changed(source: Changed, config: StudyConfig, site: SiteNotes, encoder: Enc
     return DerivedExamples(
         tuple(encoded.examples),
         len(annotated.documents),
-        _digest(annotated.documents),
+        # Which tasks are trained shows in no document.
+        _digest(annotated.documents) if change.tasks is None else digest_json([tasks, _digest(annotated.documents)]),
         dict(sorted(annotated.changed.items())),
         dict(sorted(encoded.dropped.items())),
     )
