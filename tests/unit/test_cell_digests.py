@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fedmedlora.config.models import StudyConfig
-from fedmedlora.corpus.labels import CLINICAL
+from fedmedlora.corpus.labels import CLINICAL, LabelSet
 from fedmedlora.studies.cells import study_cells
 from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.schedule import Key
@@ -87,3 +87,32 @@ def test_test_notes_change_scores_and_no_training() -> None:
     resampled = identities(study(evaluation={"bootstrap_resamples": 7}))
     assert changed(before, resampled) == set()
     assert all(before[key].tests["south"] != resampled[key].tests["south"] for key in before)
+
+
+def of(arm: str, config: StudyConfig, labels: LabelSet = CLINICAL) -> str:
+    cells = {cell.key: cell for cell in study_cells(config)}
+    found = identify(cells, config, labels, {**described(config), "encoder": {"digest": "encoder"}})
+    return next(identity.training for key, identity in found.items() if key[0] == arm)
+
+
+def test_the_order_of_a_label_file_is_the_order_of_questions() -> None:
+    forth = LabelSet({"a": ("m",), "b": ("m",)}, {})
+    back = LabelSet({"b": ("m",), "a": ("m",)}, {})
+    config = study(labels=Path("labels.toml"))
+    assert of("fedmedlora", config, forth) != of("fedmedlora", config, back)
+
+
+def test_shots_come_from_capped_examples() -> None:
+    def asking(shots: int, cap: int) -> StudyConfig:
+        api = {"model": "one", "shots": shots}
+        return study(arms=("api",), api=api, training={"max_train_examples": cap})
+
+    assert of("api", asking(2, 10)) != of("api", asking(2, 20))
+    assert of("api", asking(0, 10)) == of("api", asking(0, 20))
+
+
+def test_where_an_encoder_lies_decides_nothing() -> None:
+    def tagging(encoder: str) -> StudyConfig:
+        return study(arms=("bert-fedavg",), bert={"encoder": encoder})
+
+    assert of("bert-fedavg", tagging("/here/encoder")) == of("bert-fedavg", tagging("/there/encoder"))

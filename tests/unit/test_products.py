@@ -63,6 +63,23 @@ def test_the_average_is_the_best_of_its_rank() -> None:
     assert not np.allclose(product(factors.state), cut(MEAN), atol=0.1)
 
 
+@pytest.mark.parametrize(("d_in", "d_out"), [(2, 9), (11, 2), (2, 2)])
+def test_a_module_may_be_narrower_than_the_rank(d_in: int, d_out: int) -> None:
+    states = []
+    for seed in (0, 1):
+        chance = np.random.default_rng(seed)
+        a, b = chance.normal(size=(RANK, d_in)), chance.normal(size=(d_out, RANK))
+        states.append(AdapterState({A: a.astype(np.float32), B: b.astype(np.float32)}, SPEC))
+    mean = ProductMean(limit=4)
+    for state in states:
+        mean.add_log(state, 0.0)
+    found = mean.result()
+    # Of rank 2 at most, so that nothing is cut.
+    assert np.allclose(product(found.state), 0.5 * product(states[0]) + 0.5 * product(states[1]), atol=1e-5)
+    assert found.state.shapes == states[0].shapes
+    assert found.residual is None
+
+
 def test_what_the_cut_loses_is_kept_whole() -> None:
     found = aggregate_round(KEEP, UPDATES["a"], UPDATES.items(), TOKENS, None)
     assert np.allclose(product(found.state) + product(found.residual), MEAN, atol=1e-5)

@@ -6,11 +6,18 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+from report_runs import Table, count_json, write_run
 
 from fedmedlora.report.charts import Series, line_chart
 from fedmedlora.report.elements import element, escape
-from fedmedlora.report.estimates import Estimate, judge
-from fedmedlora.report.numbers import Spread, decimal, duration, listed, saving, size
+from fedmedlora.report.estimates import Estimate, Versus, hold, judge
+from fedmedlora.report.gains import macro_gain
+from fedmedlora.report.load import load_run
+from fedmedlora.report.numbers import Spread, decimal, duration, listed, saving, size, untested
+from fedmedlora.report.records import Score
 
 
 def test_judging_by_intervals() -> None:
@@ -18,6 +25,42 @@ def test_judging_by_intervals() -> None:
     assert judge(Estimate(0.40, 0.35, 0.44), Estimate(0.50, 0.45, 0.55)) == "below"
     assert judge(Estimate(0.50, 0.45, 0.55), Estimate(0.42, 0.38, 0.46)) == "within the noise"
     assert judge(Estimate(0.50, None, None), Estimate(0.42, 0.38, 0.46)) == "not judged"
+
+
+def test_too_few_documents_can_show_no_difference(tmp_path: Path) -> None:
+    score = load_run(write_run(tmp_path / "run")).scores[0]
+
+    def answered(documents: int, right: bool) -> list[Score]:
+        return [replace(score, tallies={("ner", "strict"): ((2 * right, 2),) * documents})]
+
+    # All right against all wrong on 8 documents: 2 of 256 exchanges are as far apart, 0.0078, eight times which is .06.
+    held = hold({place: Versus("ner", answered(8, True), answered(8, False)) for place in range(8)})
+    assert {(one.verdict, one.blind) for one in held.values()} == {("within the noise", True)}
+    assert held[0].said == "within the noise: too few documents to tell"
+    # Of five tests the same would have been found, so that where it was not there is none.
+    found = {place: Versus("ner", answered(8, True), answered(8, place < 4)) for place in range(5)}
+    held = hold(found)
+    assert [one.said for one in held.values()] == ["within the noise"] * 4 + ["above"]
+    assert not any(one.blind for one in held.values())
+
+
+def test_an_average_that_is_not_tested_is_judged_by_its_interval() -> None:
+    assert untested(-0.01, 0.02) == " (within the noise: the interval holds 0)"
+    assert (untested(0.01, 0.02), untested(-0.02, -0.01), untested(None, None)) == ("", "", "")
+
+
+def test_a_site_without_gold_is_in_no_average(tmp_path: Path) -> None:
+    def emptied(records: list[Table], rounds: list[Table]) -> None:
+        """South has no entity; every model marks some there, so that its F1 is 0."""
+        for record in records:
+            if record.get("test_site") == "south":
+                record["scores"]["ner"] |= dict.fromkeys(("strict", "lenient"), count_json(0, 9, 0))  # type: ignore[index]
+
+    whole, without = load_run(write_run(tmp_path / "a")), load_run(write_run(tmp_path / "b", edit=emptied))
+    found = macro_gain(whole, "in-domain", "ner", "fedmedlora", "centralised")
+    assert found is not None
+    assert found.sites == 2
+    assert macro_gain(without, "in-domain", "ner", "fedmedlora", "centralised") is None
 
 
 def test_numbers_in_words() -> None:

@@ -14,10 +14,13 @@ from fedmedlora.config.fields import SplitName
 from fedmedlora.config.settings import ChangeConfig
 from fedmedlora.corpus.document import Document
 from fedmedlora.errors import ConfigError
+from fedmedlora.markup.encode import Encoder
 from fedmedlora.studies.cells import few_notes_settings
-from fedmedlora.studies.derived import draw_notes
+from fedmedlora.studies.derived import derive_examples, draw_notes
 from fedmedlora.studies.divide import Note, divide
+from fedmedlora.studies.sites import SiteNotes
 from fedmedlora.studies.uneven import annotate
+from fedmedlora.studies.variants import Changed
 from fedmedlora.training.loop import TrainSettings
 
 SPLITS: tuple[SplitName, ...] = ("iid", "style", "label-skew", "size-skew")
@@ -180,3 +183,19 @@ def test_few_notes_make_all_passes_and_at_least_so_many_steps(tmp_path: Path) ->
     assert few_notes_settings(settings, config, 9).epochs == 17
     named = config.model_copy(update={"low_resource": config.low_resource.model_copy(update={"epochs": 20})})
     assert few_notes_settings(settings, named, 9).epochs == 20
+
+
+def test_the_tasks_that_a_case_trains_are_in_its_digest(tmp_path: Path) -> None:
+    notes = {"a": SiteNotes("a", {"train": tuple(tiny.notes())}, {})}
+    encoder = Encoder(tiny.tokenizer(), tiny.LABELS, "brief", 512)
+
+    def digest(tasks: str) -> str:
+        path = tmp_path / "study.toml"
+        site = "[[sites]]\nname = 'a'\nsynthetic = { profile = 'ward', train = 1, dev = 0, test = 1 }\n"
+        case = f"[[uneven.cases]]\nname = 'one'\nsites = [{{ name = 'a', tasks = [{tasks}] }}]\n"
+        path.write_text(site + case, encoding="utf-8")
+        source = Changed("a", "one")
+        return derive_examples([source], load_study(path, (), {}), notes, encoder, {})[source].digest
+
+    # The notes are the same, what is trained is not.
+    assert len({digest("'ner'"), digest("'re'"), digest("'ner', 're'")}) == 3

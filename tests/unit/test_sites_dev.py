@@ -1,4 +1,4 @@
-"""Scores on dev notes, while settings are chosen: the test part is forgotten at the door."""
+"""Sites as a study reads them: dev notes in place of test notes, and what is no part of a digest."""
 
 from __future__ import annotations
 
@@ -32,3 +32,11 @@ def test_dev_notes_stand_in_place_of_test_notes() -> None:
 def test_a_site_without_dev_notes_is_refused() -> None:
     with pytest.raises(CorpusError, match=r"'ward': scores are to be made on dev notes \(evaluation.part\)"):
         load_sites(study(0, "dev"), CLINICAL)
+
+
+def test_that_notes_are_credentialed_changes_no_digest() -> None:
+    plain = study(2, "test")
+    marked = plain.model_copy(update={"sites": (plain.sites[0].model_copy(update={"credentialed": True}),)})
+    (before,), (after,) = load_sites(plain, CLINICAL), load_sites(marked, CLINICAL)
+    assert all(note.meta["credentialed"] for note in after.parts["test"])
+    assert {part: before.digest(part) for part in before.parts} == {part: after.digest(part) for part in after.parts}

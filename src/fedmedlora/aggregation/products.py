@@ -96,6 +96,7 @@ class ProductMean:
             rows.append(_double(self._before, name_a))
             columns.append(_double(self._before, name_b))
         left, values, right = _decompose(np.concatenate(columns, axis=1), np.concatenate(rows, axis=0))
+        left, values, right = _filled(left, values, right, rank)
         size = math.sqrt(float(np.mean(np.sum(np.square(average_a), axis=1)))) or 1.0
         turned = _nearest_rotation(right[:rank], np.asarray(average_a))
         a, b = size * turned @ right[:rank], (left[:, :rank] * values[:rank]) @ turned.T / size
@@ -125,6 +126,14 @@ def _decompose(columns: _Matrix, rows: _Matrix) -> tuple[_Matrix, _Matrix, _Matr
     right, lower = np.linalg.qr(rows.T)
     inner_left, values, inner_right = np.linalg.svd(upper @ lower.T, full_matrices=False)
     return left @ inner_left, values, inner_right @ right.T
+
+
+def _filled(left: _Matrix, values: _Matrix, right: _Matrix, rank: int) -> tuple[_Matrix, _Matrix, _Matrix]:
+    """The same with as many singular values as the rank, zeros added: a module may be narrower than that."""
+    missing = rank - len(values)
+    if missing <= 0:
+        return left, values, right
+    return np.pad(left, ((0, 0), (0, missing))), np.pad(values, (0, missing)), np.pad(right, ((0, missing), (0, 0)))
 
 
 def _nearest_rotation(rows: _Matrix, wanted: _Matrix) -> _Matrix:

@@ -60,10 +60,15 @@ class Contrast:
 
 
 class Held(NamedTuple):
-    """A contrast among several that are tested together. p_corrected: after Holm's correction; None: not defined."""
+    """A contrast among several that are tested together.
+
+    p_corrected: after Holm's correction; None: not defined. least: what it would be at the smallest p that so many
+    documents can give.
+    """
 
     of: Contrast
     p_corrected: float | None
+    least: float | None = None
 
     @property
     def difference(self) -> float | None:
@@ -83,6 +88,17 @@ class Held(NamedTuple):
         if self.p_corrected >= LEVEL:
             return "within the noise"
         return "above" if self.difference > 0 else "below"
+
+    @property
+    def blind(self) -> bool:
+        """Whether no difference, however large, could have been found: too few documents for so many tests."""
+        return self.least is not None and self.least >= LEVEL
+
+    @property
+    def said(self) -> str:
+        """The verdict, and that it could be no other."""
+        few = self.blind and self.verdict == "within the noise"
+        return f"{self.verdict}: too few documents to tell" if few else self.verdict
 
 
 class Versus(NamedTuple):
@@ -163,8 +179,20 @@ def hold(pairs: Mapping[_K, Versus]) -> dict[_K, Held]:
     found = {
         key: one for key, pair in pairs.items() if (one := contrast(pair.ours, pair.theirs, pair.task)) is not None
     }
-    adjusted = holm({key: one.found.p for key, one in found.items() if one.found.p is not None})
-    return {key: Held(one, adjusted.get(key)) for key, one in found.items()}
+    known = {key: one.found.p for key, one in found.items() if one.found.p is not None}
+    adjusted = holm(known)
+    return {key: Held(one, adjusted.get(key), _least(known, key, one.found)) for key, one in found.items()}
+
+
+def _least(known: Mapping[_K, float], key: _K, found: Permutation) -> float | None:
+    """The corrected p of one test, were its own p the smallest that its documents can give.
+
+    Of n documents' 2ⁿ exchanges two are as far apart as can be, all and none: 8 documents never give a p under 0.0078.
+    """
+    if key not in known:
+        return None
+    smallest = (1 + found.exchanges * 0.5 ** (found.documents - 1)) / (1 + found.exchanges)
+    return holm({**known, key: min(known[key], smallest)})[key]
 
 
 def macro_contrast(ours: BySite, theirs: BySite, task: Task, mode: Mode = "strict") -> Interval | None:

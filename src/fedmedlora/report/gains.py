@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from fedmedlora.report.arm_table import annotated_sites
 from fedmedlora.report.estimates import (
     BySite,
     Held,
@@ -105,9 +106,9 @@ def _gain(run: Run, setting: str, pair: Pair, tests: Mapping[Pair, Held]) -> Gai
 
 
 def macro_gain(run: Run, setting: str, task: Task, arm: str, against: str) -> MacroGain | None:
-    """None where fewer than two sites have both arms' F1."""
+    """Over the sites that have gold, as in the tables; None where fewer than two of them have both arms' F1."""
     ours, theirs = (_supported(by_site(own_scores(run, setting, one)), task) for one in (arm, against))
-    both = [site for site in tested_sites(run, setting) if site in ours and site in theirs]
+    both = [site for site in annotated_sites(run, setting, task) if site in ours and site in theirs]
     ours, theirs = ({site: found[site] for site in both} for found in (ours, theirs))
     after, before = macro_estimate(ours, task), macro_estimate(theirs, task)
     if after is None or before is None or len(both) < 2:

@@ -91,7 +91,7 @@ def left_out_sentences(rows: Sequence[LeftOut], task: Task) -> list[str]:
             continue
         said = [f"Trained without {row.site}, {arm_label(row.arm)} reaches {points(row.f1)} there"]
         if row.held is not None:
-            noise = " (within the noise)" if row.held.verdict == "within the noise" else ""
+            noise = f" ({row.held.said})" if row.held.verdict == "within the noise" else ""
             said.append(f"{gained(row.held.difference, *row.held.interval)} against taking part{noise}")
         said += [f"the site's own model reaches {points(row.own)}"] if row.own is not None else []
         said += [f"the bare base {points(row.bare)}"] if row.bare is not None else []

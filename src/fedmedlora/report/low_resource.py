@@ -195,5 +195,5 @@ def low_resource_sentences(rows: Sequence[FewNotes], task: Task) -> list[str]:
 
 def _over_base(row: FewNotes, held: Held) -> str:
     having = f"with {several(row.notes, 'note')}" if row.notes else "without a note of its own"
-    noise = ", within the noise" if held.verdict == "within the noise" else ""
+    noise = f", {held.said}" if held.verdict == "within the noise" else ""
     return f"{gained(held.difference, *held.interval)} {having} (reaching {points(row.f1)}{noise})"

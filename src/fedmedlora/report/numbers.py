@@ -69,6 +69,12 @@ def gained(difference: float | None, low: float | None, high: float | None) -> s
     return shown if low is None or high is None else f"{shown} [{signed_points(low)}, {signed_points(high)}]"
 
 
+def untested(low: float | None, high: float | None) -> str:
+    """What is said behind a difference with an interval and no test: that it holds 0, where it does."""
+    holds = low is not None and high is not None and low <= 0 <= high
+    return " (within the noise: the interval holds 0)" if holds else ""
+
+
 def between(low: float | None, high: float | None, shown: Callable[[float], str] = decimal) -> str:
     """`between(0.41, 0.55)` is "0.410 to 0.550"; a dash when either end is not known."""
     return DASH if low is None or high is None else f"{shown(low)} to {shown(high)}"

@@ -10,7 +10,19 @@ from fedmedlora.report.charts import Axis, Series, line_chart
 from fedmedlora.report.elements import Markup, head, join, missing, number, panels, paragraph, small, table, words
 from fedmedlora.report.estimates import by_site, ends, macro_contrast, macro_estimate
 from fedmedlora.report.families import together
-from fedmedlora.report.numbers import Spread, between, decimal, duration, gained, points, several, signed, size, whole
+from fedmedlora.report.numbers import (
+    Spread,
+    between,
+    decimal,
+    duration,
+    gained,
+    points,
+    several,
+    signed,
+    size,
+    untested,
+    whole,
+)
 from fedmedlora.report.progress import IN_DOMAIN, SCALING, arm_label, arms_run
 from fedmedlora.report.records import ArmCost, Run, Score
 from fedmedlora.report.results import TASK_NAMES, own_scores
@@ -198,7 +210,8 @@ def scaling_sentences(rows: Sequence[Scaled], task: Task) -> list[str]:
         own = [row for row in rows if row[:4] == (task, "strict", arm, split)]
         most = max(own, key=lambda row: row.sites, default=None)
         if most is not None and most.difference is not None:
-            gap = gained(most.difference, most.difference_low, most.difference_high)
+            bounds = (most.difference_low, most.difference_high)
+            gap = f"{gained(most.difference, *bounds)}{untested(*bounds)}"
             found.append(
                 f"Over {several(most.sites, 'site')} ({split}) {arm_label(arm)} reaches {points(most.f1)}: {gap} "
                 f"against centralised training, {signed(most.share, 1)} % of its {points(most.centralised)}."

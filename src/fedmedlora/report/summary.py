@@ -14,7 +14,7 @@ from fedmedlora.report.findings import Findings
 from fedmedlora.report.gains import Gain, macro_gain
 from fedmedlora.report.left_out import left_out_sentences
 from fedmedlora.report.low_resource import low_resource_sentences
-from fedmedlora.report.numbers import Spread, gained, listed, points, saving, signed, size
+from fedmedlora.report.numbers import Spread, gained, listed, points, saving, signed, size, untested
 from fedmedlora.report.paired import p_value
 from fedmedlora.report.progress import EXTERNAL, FEDERATED, IN_DOMAIN, arm_label
 from fedmedlora.report.records import Run
@@ -47,7 +47,9 @@ _NOISE = (
     "Points are F1 times 100; strict F1 counts what has the right type and the same boundaries. In brackets: the 95 % "
     "interval of the difference, both arms on the same resampled documents, averaged over seeds. p: paired "
     "permutation test, corrected after Holm for all tests of its setting; “within the noise” where it is not below "
-    "0.05. Where records are too old for both, two 95 % intervals that overlap are called noise."
+    "0.05, “too few documents to tell” where no difference could have brought it there. Averages over sites are not "
+    "tested: noise is what their interval says. Where records are too old for both, two 95 % intervals that overlap "
+    "are called noise."
 )
 
 
@@ -91,6 +93,9 @@ def _joining(gain: Gain, leads: bool) -> str:
             return f"{start}Joining the federation gave {gain.site} {amount} over training alone ({values})."
         case "below":
             return f"{start}{gain.site} loses by joining: {amount} against training alone ({values})."
+        case "within the noise" if gain.held is not None and gain.held.blind:
+            few = f"{gain.site} has too few test documents ({gain.documents}) to tell what joining gives"
+            return f"{start}{few}: {amount} against training alone ({values})."
         case "within the noise":
             said = f"{gain.site} gains nothing beyond the noise by joining"
             return f"{start}{said}: {amount} against training alone ({values})."
@@ -111,7 +116,7 @@ def _gap(run: Run, gains: Sequence[Gain], task: Task, arm: str) -> list[str]:
     total = macro_gain(run, IN_DOMAIN, task, arm, together(arm))
     if total is None:
         return [f"Against centralised training {arm_label(arm)} stands by site: {sites}."]
-    amount = gained(total.difference, total.low, total.high)
+    amount = f"{gained(total.difference, total.low, total.high)}{untested(total.low, total.high)}"
     return [
         f"Against centralised training {arm_label(arm)} stands {amount} on the mean of {total.sites} sites"
         f"{_share(total.difference, total.before)}. By site: {sites}."
@@ -124,7 +129,8 @@ def _share(difference: float, of: float) -> str:
 
 def _noise(gain: Gain) -> str:
     """What is to be said behind a difference that is none, or that nothing judges."""
-    return f" ({gain.verdict})" if gain.verdict in ("within the noise", "not judged") else ""
+    verdict = gain.held.said if gain.held is not None else gain.verdict
+    return f" ({verdict})" if gain.verdict in ("within the noise", "not judged") else ""
 
 
 def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:

@@ -95,7 +95,7 @@ def _cell(row: Changed | None) -> Markup:
     under = [small(between(row.of.low, row.of.high))] if row.of.low is not None else []
     if row.held is None:
         return number(join([decimal(row.of.mean), *under, small("no untouched run to compare")]))
-    change = join([difference(row.held), small(f"p {p_value(row.held.p_corrected)}: {row.held.verdict}")])
+    change = join([difference(row.held), small(f"p {p_value(row.held.p_corrected)}: {row.held.said}")])
     return number(join([decimal(row.of.mean), *under, change]))
 
 
@@ -105,7 +105,7 @@ def uneven_sentences(rows: Sequence[Changed], task: Task) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if row.task == task and row.arm in arms[:1] and row.held is not None and row.held.difference is not None:
-            noise = " (within the noise)" if row.held.verdict == "within the noise" else ""
+            noise = f" ({row.held.said})" if row.held.verdict == "within the noise" else ""
             said = f"{row.site} by {gained(row.held.difference, *row.held.interval)}{noise}"
             found.setdefault(row.case, []).append(said)
     return [f"In the case {case} {arm_label(arms[0])} changes {listed(said)}." for case, said in found.items()]

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Document
-from fedmedlora.corpus.jsonl import render_record
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.corpus.windows import document_of
 from fedmedlora.errors import CorpusError
 from fedmedlora.markup.encode import Encoder, Example, Task
 from fedmedlora.record import digest_json
 from fedmedlora.studies.divide import Note, divide
-from fedmedlora.studies.sites import SiteNotes
+from fedmedlora.studies.sites import SiteNotes, digest_documents
 from fedmedlora.studies.uneven import annotate
 from fedmedlora.studies.variants import Changed, Derived, FewNotes, Shard, Source
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
@@ -90,7 +89,7 @@ def _few_notes(source: FewNotes, config: StudyConfig, site: SiteNotes, encoder: 
             "Check its labels and max_tokens."
         )
     return DerivedExamples(
-        tuple(encoded.examples), len(drawn), _digest(drawn), {}, dict(sorted(encoded.dropped.items()))
+        tuple(encoded.examples), len(drawn), digest_documents(drawn), {}, dict(sorted(encoded.dropped.items()))
     )
 
 
@@ -109,10 +108,12 @@ def _changed(source: Changed, config: StudyConfig, site: SiteNotes, encoder: Enc
     )
     if not encoded.examples:
         raise CorpusError(f"uneven case '{case.name}': no training example is left at site '{site.name}'. Change less.")
+    # Which tasks are trained shows in no document.
+    notes = digest_documents(annotated.documents)
     return DerivedExamples(
         tuple(encoded.examples),
         len(annotated.documents),
-        _digest(annotated.documents),
+        notes if change.tasks is None else digest_json([tasks, notes]),
         dict(sorted(annotated.changed.items())),
         dict(sorted(encoded.dropped.items())),
     )
@@ -149,7 +150,3 @@ def _dominant_type(examples: Sequence[Example], labels: LabelSet) -> str:
     windows = {example.request.document.id: example.request.document for example in examples}
     types = Counter(entity.type for window in windows.values() for entity in window.entities)
     return max((name for name in labels.entity_types if types[name]), key=lambda name: types[name], default="")
-
-
-def _digest(documents: Sequence[Document]) -> str:
-    return digest_json([render_record(document) for document in documents])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from fedmedlora.config.arms import BERT
@@ -17,7 +18,7 @@ from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.record import digest_json
 from fedmedlora.studies.cells import Cell, cell_rule
 from fedmedlora.studies.schedule import Key
-from fedmedlora.studies.variants import Changed, LowResource
+from fedmedlora.studies.variants import Changed, LowResource, Scaling
 
 FORMAT = 1
 """Raised whenever the same settings would train or score differently, or a line of the records means something else."""
@@ -76,7 +77,7 @@ def _identity(
         "cell": asdict(cell),
         "start": start,
         "base": described["encoder" if cell.arm in BERT else "base"]["digest"],
-        "labels": {"modifiers": dict(labels.modifiers), "descriptions": dict(labels.descriptions)},
+        "labels": _labels(labels, config),
         "arithmetic": {key: described["machine"][key] for key in _ARITHMETIC},
         "notes": {name: _notes(sites[name], "train") for name in _used(cell, config)},
         "derived": _derived(cell, described),
@@ -91,6 +92,12 @@ def _identity(
         test = sites[name]["parts"]["test"]
         tests[name] = digest_json([digest, name, setting, test["digest"], test["used"], scored])
     return Identity(table, digest, tests)
+
+
+def _labels(labels: LabelSet, config: StudyConfig) -> dict[str, Any]:
+    """Questions name labels in the order of the label set, which a digest with sorted keys does not see."""
+    order = {} if config.labels is None else {"order": list(labels.modifiers)}
+    return {"modifiers": dict(labels.modifiers), "descriptions": dict(labels.descriptions), **order}
 
 
 def _used(cell: Cell, config: StudyConfig) -> tuple[str, ...]:
@@ -133,8 +140,16 @@ def _settings(cell: Cell, config: StudyConfig) -> dict[str, Any]:
     }
     if "api" in kept:
         kept["api"] = {key: value for key, value in kept["api"].items() if key not in _OF_NO_CONSEQUENCE}
+        if config.api.shots:
+            # Shots are drawn from the capped examples.
+            kept["max_train_examples"] = config.training.max_train_examples
+    if "bert" in kept and Path(config.bert.encoder or "").is_absolute():
+        del kept["bert"]["encoder"]
     if isinstance(cell.variant, LowResource):
         kept["low_resource"] = config.low_resource.model_dump(mode="json", include={"epochs", "min_steps"})
+    if isinstance(cell.variant, Scaling) and cell.arm in BERT:
+        # What is described of shards is of the base model's examples; an encoder's are divided for themselves.
+        kept["scaling"] = {"dirichlet": config.scaling.dirichlet}
     if cell.members:
         dev = config.evaluation
         kept["dev"] = {"each round": dev.evaluate_dev_each_round, "batch_size": dev.batch_size}

@@ -39,7 +39,12 @@ class SiteNotes:
 
     def digest(self, part: str) -> str:
         """SHA-256 over a part's documents, text and annotations included."""
-        return digest_json([render_record(document) for document in self.parts[part]])
+        return digest_documents(self.parts[part])
+
+
+def digest_documents(documents: Sequence[Document]) -> str:
+    """SHA-256 over documents. That some are credentialed is left out: it decides who may see them, and no result."""
+    return digest_json([render_record(_unmarked(document)) for document in documents])
 
 
 def load_labels(config: StudyConfig) -> LabelSet:
@@ -95,6 +100,12 @@ def _load(site: SiteConfig, config: StudyConfig, labels: LabelSet) -> SiteNotes:
 
 def _credentialed(document: Document) -> Document:
     return replace(document, meta={**document.meta, CREDENTIALED: True})
+
+
+def _unmarked(document: Document) -> Document:
+    if CREDENTIALED not in document.meta:
+        return document
+    return replace(document, meta={key: value for key, value in document.meta.items() if key != CREDENTIALED})
 
 
 def _generated(site: SiteConfig) -> dict[str, list[Document]]:
