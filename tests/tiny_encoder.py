@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 import tiny
@@ -26,22 +26,21 @@ MAX_TOKENS = 64
 
 @cache
 def hub_tokenizer() -> PreTrainedTokenizerFast:
-    """A lower-casing WordPiece tokenizer trained on tiny.SENTENCES. Cached: treat it as read-only."""
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.decoder = decoders.WordPiece()
+    """A lower-casing WordPiece tokenizer of the words of tiny.SENTENCES. Cached: treat it as read-only.
+
+    Its vocabulary is listed, not trained: training breaks ties differently from process to process.
+    """
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    alphabet = list(f"<>/\\_-.,;:(){letters}")
+    texts = [normalizer.normalize_str(text) for text in (*tiny.SENTENCES, *tiny.LABELS.names)]
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text)}
     # A letter inside a word is another token than one at its beginning.
-    inside = [f"a{letter}" for letter in letters]
-    made.train_from_iterator(
-        [*tiny.SENTENCES, *tiny.LABELS.names, *inside] * 2,
-        trainers.WordPieceTrainer(
-            vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-        ),
-    )
+    pieces = [*special, *"<>/\\_-.,;:()", *letters, *(f"##{letter}" for letter in letters), *sorted(words)]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizer, splitter
+    made.decoder = decoders.WordPiece()
     made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     )

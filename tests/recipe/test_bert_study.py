@@ -30,7 +30,7 @@ from tiny_encoder import save_encoder
 
 SETTINGS = [
     f"arms={json.dumps(list(BERT))}", "sites.elsewhere.external=true", "bert.lr=3e-3", "bert.lora_lr=1e-2",
-    "bert.max_tokens=48", "bert.rank=3", "bert.epochs_per_round=12",
+    "bert.max_tokens=48", "bert.rank=3", "bert.epochs_per_round=25",
 ]  # fmt: skip
 CELLS = len(BERT) + 2
 """One of each arm, and one more of the two single-site arms, which have one a site."""
