@@ -3,7 +3,7 @@
 #   make demo     set up, then a whole small federated study on generated notes, with a report
 #   make test     set up, then the tests
 #   make check    linters, types, import contracts, generated documentation
-#   make docs     regenerate docs/cli.md
+#   make docs     regenerate docs/cli.md and docs/study-keys.md
 #   make bench    set up with the peers that we are measured against, then the benchmarks
 #   make study    set up with a small encoder, then the open benchmark: every arm, three seeds, over an hour; goes on
 #                 where it stopped. FEDMEDLORA_CORPORA names the folder with the corpora (docs/data.md)

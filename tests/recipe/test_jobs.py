@@ -219,6 +219,24 @@ def test_a_dry_run_estimates_every_cell(
     assert memory is None or found["peak_memory_bytes"] == 2 * memory > 0
 
 
+def test_a_resumed_dry_run_counts_what_is_left(
+    study: Path, done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedmedlora.studies.estimate.BUDGET_S", 0.5)
+    words = ["run", str(study), "--dry-run", "--resume", "--out", str(done), "--json"]
+    words += [x for one in SMALL for x in ("--set", one)]
+    assert main([*words, "--set", "seeds=[0, 1]"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # Zero-shot is one for all seeds; two single sites and one federation of each seed, the first recorded.
+    assert (len(found["cells"]), len(found["recorded"])) == (7, 4)
+    left = found["estimate"]["cells"]
+    assert [(cell["arm"], cell["seed"]) for cell in left] == [("single-site", 1)] * 2 + [("fedmedlora", 1)]
+    assert found["estimate"]["seconds"] == pytest.approx(sum(cell["seconds"] for cell in left))
+    # Nothing is left, so nothing is tried.
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["estimate"] is None
+
+
 def test_no_process_left_is_said(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedmedlora.studies.pool.serve", _die_at_once)
     with pytest.raises(

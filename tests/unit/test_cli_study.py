@@ -11,6 +11,7 @@ from fedmedlora.adapters.base import load_base
 from fedmedlora.adapters.lora import attach_lora
 from fedmedlora.adapters.state import save_state
 from fedmedlora.cli.main import main
+from fedmedlora.cli.notes import _warn_of_json
 from fedmedlora.cli.progress import RichWatcher
 from fedmedlora.corpus.formats import read_documents
 from fedmedlora.errors import FedMedLoRAError
@@ -100,6 +101,8 @@ def test_the_open_benchmark_reads_its_sites(
     corpora: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDMEDLORA_CORPORA", str(corpora))
+    # Its encoder is not needed to read notes, and tests run without it.
+    monkeypatch.setattr("fedmedlora.studies.preflight.minilm_path", lambda: Path())
     shipped = Path(__file__).resolve().parents[2] / "studies" / "open-benchmark.toml"
     assert main(["run", str(shipped), "--dry-run", "--no-calibration", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -298,6 +301,21 @@ def test_extract_names_a_mistake(
     assert printed.out == ""
     assert message in printed.err
     assert SECRET not in printed.err
+
+
+def test_json_answers_of_what_was_trained_in_tags_are_warned_of(
+    adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _warn_of_json(adapter, "base")
+    assert capsys.readouterr().err == ""
+    _warn_of_json(adapter, "bundled")
+    assert capsys.readouterr().err.startswith("the bundled base was trained to answer in tags, not in JSON")
+    (adapter / "README.md").write_text("A LoRA adapter. Made by fedmedlora 0.1.")
+    _warn_of_json(adapter, "base")
+    (adapter / "README.md").unlink()
+    printed = capsys.readouterr()
+    assert printed.err.startswith("an adapter of `fedmedlora run` was trained to answer in tags")
+    assert printed.out == ""
 
 
 def test_inspect_tells_a_base_from_an_adapter(base: Path, adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:

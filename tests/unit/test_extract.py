@@ -138,3 +138,22 @@ def test_what_was_generated_is_placed_in_the_source() -> None:
     assert wrong.entities == [("problem", ((3, 8),))]
     assert wrong.problems["unknown label"] == 1
     assert wrong.problems["hallucinated"] == 1
+
+
+def test_a_folder_of_adapters_names_them(saved: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for number in range(12):
+        (run / f"adapters/single-site/0/site-{number:02d}").mkdir(parents=True)
+        (run / f"adapters/single-site/0/site-{number:02d}" / CONFIG_FILE).write_text("{}")
+    listed = r"0: holds no adapter itself, but folders in it do: site-00, .*, site-09 and 2 more\. Name one"
+    with pytest.raises(AdapterError, match=listed):
+        load_adapted(run / "adapters/single-site/0")
+    with pytest.raises(AdapterError, match="do: adapters/single-site/0/site-00, "):
+        load_adapted(run)
+    # An adapter that lacks a file is incomplete, and so is a folder with nothing in it.
+    (saved / CONFIG_FILE).unlink()
+    with pytest.raises(AdapterError, match="incomplete if saving was interrupted"):
+        load_adapted(saved)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AdapterError, match="incomplete if saving was interrupted"):
+        load_adapted(tmp_path / "empty")

@@ -83,6 +83,7 @@ def check(
     """Say what a site's notes hold, and what is wrong with them.
 
     Counts only, never text. Lines that begin with '!' should be mended before training; --json counts them as "faults".
+    The exit status is 0 all the same: that faults were found is no error. What cannot be read at all ends with 2.
     """
     from fedmedlora.corpus.check import check_documents
 

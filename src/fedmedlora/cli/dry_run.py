@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,37 +13,68 @@ from fedmedlora.cli.output import note, print_json
 if TYPE_CHECKING:
     from fedmedlora.config.models import StudyConfig
     from fedmedlora.corpus.document import Json
+    from fedmedlora.studies.cells import Cell
     from fedmedlora.studies.estimate import CellEstimate, Measured
+    from fedmedlora.studies.schedule import Key
     from fedmedlora.studies.sites import SiteNotes
 
 
-def say_what_would_be_run(config: StudyConfig, out: Path, jobs: int, calibration: bool, as_json: bool) -> None:
-    """Read the sites, name the cells and, unless told not to, measure what they will take."""
+def say_what_would_be_run(
+    config: StudyConfig, out: Path, jobs: int, calibration: bool, as_json: bool, *, resume: bool
+) -> None:
+    """Read the sites, name the cells and, unless told not to, measure what they will take.
+
+    resume: cells that are recorded in `out` are marked, and take nothing. Whether they come from this configuration,
+    only the run itself can tell.
+    """
     from fedmedlora.studies.cells import describe_cells, planned_cells, study_remarks
+    from fedmedlora.studies.preflight import check_possible
     from fedmedlora.studies.sites import load_labels, load_sites
 
     sites = load_sites(config, load_labels(config))
     held = {site.name: len(site.parts["train"]) for site in sites}
-    remarks, cells = study_remarks(config, held), describe_cells(config, planned_cells(config, held))
+    check_possible(config, held)
+    planned = planned_cells(config, held)
+    remarks, cells = study_remarks(config, held), describe_cells(config, planned)
+    recorded = _recorded(config, out, planned) if resume else set()
     if not as_json:
         _print_sites(sites)
         for line in remarks:
             typer.echo(line)
-    estimated = _estimate(config, out, jobs) if calibration else None
+    pending = len(recorded) < len(planned)
+    estimated = _estimate(config, out, jobs, recorded) if calibration and pending else None
     if as_json:
         parts: list[Json] = [_site_json(site) for site in sites]
         found: dict[str, Json] = {"study": config.name, "base": config.base, "sites": parts, "remarks": list(remarks)}
         taking = None if estimated is None else _estimate_json(*estimated, jobs)
-        print_json({**found, "cells": list(cells), "estimate": taking})
+        done: list[Json] = [_key_json(cell.key) for cell in planned if cell.key in recorded]
+        print_json({**found, "cells": list(cells), "recorded": done, "estimate": taking})
         return
-    taken = [""] * len(cells) if estimated is None else [_about(one) for one in estimated[1]]
-    for number, (cell, about) in enumerate(zip(cells, taken, strict=True), start=1):
-        typer.echo(f"[{number}/{len(cells)}] {cell}{about}")
+    said = dict.fromkeys(recorded, ": recorded already")
+    said |= {} if estimated is None else {one.cell.key: _about(one) for one in estimated[1]}
+    for number, (cell, line) in enumerate(zip(planned, cells, strict=True), start=1):
+        typer.echo(f"[{number}/{len(cells)}] {line}{said.get(cell.key, '')}")
     if estimated is not None:
         _print_total(*estimated, jobs)
 
 
-def _estimate(config: StudyConfig, out: Path, jobs: int) -> tuple[Measured, list[CellEstimate]]:
+def _recorded(config: StudyConfig, out: Path, planned: Sequence[Cell]) -> set[Key]:
+    """Cells of which nothing is left to do."""
+    from fedmedlora.studies.ledger import Ledger
+
+    ledger = Ledger(out)
+    return {cell.key for cell in planned if ledger.finished(cell, cell.tests(config))}
+
+
+def _key_json(key: Key) -> dict[str, Json]:
+    arm, seed, trained_on = key
+    return {"arm": arm, "seed": seed, "trained_on": trained_on}
+
+
+def _estimate(
+    config: StudyConfig, out: Path, jobs: int, recorded: Collection[Key]
+) -> tuple[Measured, list[CellEstimate]]:
+    """The cells that are not recorded."""
     from fedmedlora.studies.crew import threads_each
     from fedmedlora.studies.estimate import BUDGET_S, estimate, measure
     from fedmedlora.studies.families import Families
@@ -52,7 +83,7 @@ def _estimate(config: StudyConfig, out: Path, jobs: int) -> tuple[Measured, list
     note(f"loading the models and trying a few batches, for about {BUDGET_S:.0f} s (--no-calibration leaves it out)")
     families = Families(load_resident(config.model_copy(update={"threads": threads_each(config, out, jobs)})))
     measured = measure(families, BUDGET_S)
-    return measured, estimate(families, measured)
+    return measured, [one for one in estimate(families, measured) if one.cell.key not in recorded]
 
 
 def _about(one: CellEstimate) -> str:

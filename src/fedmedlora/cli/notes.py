@@ -95,6 +95,8 @@ def extract(
             found = extract_tagged(model, documents, asked_for, encoder=base, on_done=watcher.advance)
         else:
             adapted = load_adapted(model, base)
+            if answered == "json":
+                _warn_of_json(model, adapted.base.name)
             found = extract_documents(
                 adapted, documents, asked_for, plain=plain, answers=answered, on_done=watcher.advance
             )
@@ -126,6 +128,16 @@ def _answer_format(answers: str | None, plain: bool) -> AnswerFormat:
 
     require_llguidance()
     return "json"
+
+
+def _warn_of_json(model: Path, base: str) -> None:
+    """Say where it is known that answers in JSON were never trained."""
+    from fedmedlora.adapters.base import BUNDLED
+    from fedmedlora.studies.cards import has_card
+
+    untrained = "the bundled base" if base == BUNDLED else "an adapter of `fedmedlora run`" if has_card(model) else None
+    if untrained is not None:
+        note(f"{untrained} was trained to answer in tags, not in JSON: expect little. Leave out --answers json.")
 
 
 def _read_all(sources: Sequence[Path], read_as: str | None) -> list[Document]:

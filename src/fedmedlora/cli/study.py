@@ -85,7 +85,7 @@ def run(
     if dry_run:
         from fedmedlora.cli.dry_run import say_what_would_be_run
 
-        say_what_would_be_run(config, out or RUNS / config.name, jobs, calibration, as_json)
+        say_what_would_be_run(config, out or RUNS / config.name, jobs, calibration, as_json, resume=resume)
     else:
         command = _command_line("run", _portable(study), overrides or ())
         started = _Start(out or RUNS / config.name, resume, command, jobs, tuple(reuse or ()))

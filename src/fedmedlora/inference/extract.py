@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 from fedmedlora.adapters.base import load_base, usable_tokens
 from fedmedlora.adapters.lora import Adapted, attach_lora
 from fedmedlora.adapters.precision import autocast, working_dtype
-from fedmedlora.adapters.state import CONFIG_FILE, load_state
+from fedmedlora.adapters.state import CONFIG_FILE, SPEC_FILE, TENSOR_FILE, load_state
+from fedmedlora.adapters.tagger_files import TAGGER_FILE
 from fedmedlora.corpus.document import Document
 from fedmedlora.corpus.labels import LabelSet
 from fedmedlora.errors import AdapterError
@@ -25,6 +26,7 @@ AnswerFormat: TypeAlias = Literal["span", "json"]
 """How a model answers: it copies the text and puts tags in, or lists entities in JSON."""
 
 _MAX_TOKENS = 1024
+_LISTED, _DEPTH = 10, 4
 
 
 def load_adapted(folder: Path, base: str | None = None) -> Adapted:
@@ -33,6 +35,7 @@ def load_adapted(folder: Path, base: str | None = None) -> Adapted:
     base: a name or folder; None takes the one that the adapter names. Raises AdapterError when the adapter is damaged
     or was trained on another base, BaseModelError when the base cannot be loaded.
     """
+    _check_holds_adapter(folder)
     state = load_state(folder, expected_base_digest=None)
     loaded = load_base(base or base_name(folder), dtype=working_dtype())
     if loaded.digest != state.spec.base_digest:
@@ -43,6 +46,27 @@ def load_adapted(folder: Path, base: str | None = None) -> Adapted:
     adapted = attach_lora(loaded, rank=state.spec.rank, alpha=state.spec.alpha)
     adapted.write(state)
     return adapted
+
+
+def _check_holds_adapter(folder: Path) -> None:
+    """Raise AdapterError naming the adapters below a folder that is none itself, a run's for instance."""
+    if any((folder / name).exists() for name in (CONFIG_FILE, TENSOR_FILE, SPEC_FILE)):
+        return
+    patterns = ("/".join(["*"] * depth) for depth in range(1, _DEPTH + 1))
+    below = sorted(
+        {
+            path.parent.relative_to(folder).as_posix()
+            for pattern in patterns
+            for name in (CONFIG_FILE, TAGGER_FILE)
+            for path in folder.glob(f"{pattern}/{name}")
+        }
+    )
+    if below:
+        more = f" and {len(below) - _LISTED} more" if len(below) > _LISTED else ""
+        raise AdapterError(
+            f"{folder}: holds no adapter itself, but folders in it do: {', '.join(below[:_LISTED])}{more}. Name one of "
+            "them."
+        )
 
 
 def base_name(folder: Path) -> str:

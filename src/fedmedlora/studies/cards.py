@@ -28,6 +28,7 @@ from fedmedlora.studies.uneven import describe_change
 from fedmedlora.studies.variants import ALL, Changed, FewNotes, LeaveOneOut, LowResource, Scaling, Uneven
 
 CARD_FILE = "README.md"
+_MAKER = "Made by fedmedlora"
 
 _METHODS = {
     "zero-shot": "None: the adapter is untrained and changes nothing. It stands for the bare base model.",
@@ -71,6 +72,12 @@ def write_cards(config: StudyConfig, out: Path) -> list[Path]:
     return written
 
 
+def has_card(folder: Path) -> bool:
+    """Whether an adapter's folder holds a card that a run wrote."""
+    path = folder / CARD_FILE
+    return path.is_file() and _MAKER in path.read_text(encoding="utf-8", errors="replace")
+
+
 def render_card(
     config: StudyConfig,
     cell: Cell,
@@ -89,7 +96,7 @@ def render_card(
     parts = [
         metadata(cell, info),
         f"# {title}" + (f", {owner}" if owner else ""),
-        f"{opening(cell)} Made by [fedmedlora](https://pypi.org/project/fedmedlora/) {info['versions']['fedmedlora']}.",
+        f"{opening(cell)} {_MAKER} {info['versions']['fedmedlora']}.",
         "## What it is",
         _table(("", ""), _identity(config, cell, info, scores, trained)),
         "## How it was trained",

@@ -6,7 +6,7 @@ line says of itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +58,10 @@ class Ledger:
     def keys(self) -> set[Key]:
         """Cells of which there is a line."""
         return {line_key(line) for line in (*self.records, *self.rounds)}
+
+    def finished(self, cell: Cell, tests: Collection[str]) -> bool:
+        """Whether a cell and its tests are recorded, whatever configuration they came from."""
+        return self.arm_line(cell.key) is not None and self.score_lines(cell.key).keys() >= set(tests)
 
     def arm_line(self, key: Key) -> dict[str, Any] | None:
         """The last line on a cell's training; None while it is not trained."""

@@ -21,6 +21,7 @@ from fedmedlora.markup.encode import Encoded, Encoder, Example, Task
 from fedmedlora.record import machine, versions
 from fedmedlora.studies.cells import Cell, planned_cells, study_cells
 from fedmedlora.studies.derived import DerivedExamples, derive_examples
+from fedmedlora.studies.preflight import check_possible
 from fedmedlora.studies.sites import SiteNotes, load_labels, load_sites, looked_at
 from fedmedlora.studies.variants import Changed, Derived, LowResource, Source
 from fedmedlora.training.batch import Corpus, prepare
@@ -80,6 +81,7 @@ def load_resident(config: StudyConfig) -> Resident:
     use_threads(config.threads)
     labels = load_labels(config)
     notes = {site.name: site for site in load_sites(config, labels)}
+    check_possible(config, {name: len(site.parts["train"]) for name, site in notes.items()})
     training = config.training
     base = load_base(config.base, dtype=working_dtype(training.bf16))
     adapted = attach_lora(base, rank=training.rank, alpha=training.alpha, dropout=training.dropout)
