@@ -20,6 +20,8 @@ def _training(run: Run) -> Markup:
         rows += [_training_row(run, cost) for cost in own]
         if not own:
             rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 9])
+    if not rows:
+        return paragraph("— No training is recorded yet.")
     names = (
         *("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead"),
         "Most memory",
@@ -33,8 +35,6 @@ def _training(run: Run) -> Markup:
 
 
 def _why(run: Run, arm: str) -> str:
-    if run.plan is not None and arm not in run.plan.arms:
-        return "not in this study"
     if arm == "zero-shot":
         return "not trained"
     return "not run yet" if run.plan is not None else "no record"

@@ -43,10 +43,14 @@ nav ul ul { display: flex; flex-wrap: wrap; gap: 0.1rem 1.2rem; margin: 0.2rem 0
 table { min-width: min(100%, 40rem); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 caption { text-align: left; padding: 0.3rem 0; color: var(--soft); }
-th, td { border: 1px solid var(--rule); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
+/* As wide as the box that the reader sees, however wide the table that scrolls in it. */
+caption span { display: block; position: sticky; left: 0; max-width: min(62rem, calc(100vw - 3rem)); }
+th, td { border: 1px solid var(--rule); padding: 0.25rem 0.4rem; text-align: left; vertical-align: top; }
 thead th { background: var(--band); }
 tbody { border-bottom: 2px solid var(--rule); }
-td.n { text-align: right; white-space: nowrap; }
+td.n, th[scope="row"] { white-space: nowrap; }
+td.n { text-align: right; }
+th[scope="row"] small { white-space: normal; }
 th small, td small { display: block; color: var(--soft); font-size: 0.82em; font-weight: 400; }
 code { font: 0.85em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 pre { background: var(--band); padding: 0.8rem; overflow-x: auto; white-space: pre-wrap; }
@@ -87,7 +91,10 @@ td.h0, td.h1, td.h2, td.h3, td.h4 { print-color-adjust: exact; }
   @page { margin: 1.2cm; }
   body { max-width: none; padding: 0; font-size: 9pt; }
   nav { display: none; }
-  .scroll { overflow: visible; }
+  .scroll { overflow: visible; break-inside: avoid; }
+  caption span { position: static; max-width: none; }
+  th[scope="row"] { white-space: normal; }
+  details::details-content { content-visibility: visible; }
   table { font-size: 7.5pt; }
   tr, figure, .notice { break-inside: avoid; }
   h2, h3, h4, summary, caption { break-after: avoid; }
