@@ -180,10 +180,7 @@ def _run_and_report(config: StudyConfig, start: _Start, as_json: bool) -> None:
         scores: list[Json] = [_score_json(score) for score in done.scores]
         print_json({"run": str(out), "report": str(page), "cells": len(study_cells(config)), "scores": scores})
         return
-    for task in done.tasks:
-        _print_scores(done, task)
-        typer.echo()
-    _name_other_settings(done)
+    print_run(done)
     typer.echo(f"run: {out}\nreport: {page}")
 
 
@@ -201,6 +198,19 @@ def _score_json(score: Score) -> dict[str, Json]:
         "documents": score.documents,
         **f1,
     }
+
+
+def print_run(done: Run) -> None:
+    """A table for each task of the models that have a site's notes or all of them; what else there is, by name."""
+    from fedmedlora.report.numbers import listed
+    from fedmedlora.report.progress import EXTERNAL, IN_DOMAIN
+
+    for task in done.tasks:
+        _print_scores(done, task)
+        typer.echo()
+    others = sorted({score.setting for score in done.scores} - {IN_DOMAIN, EXTERNAL})
+    if others:
+        typer.echo(f"Scores of {listed(others)}: see the report.")
 
 
 def _print_scores(done: Run, task: Task) -> None:
@@ -239,15 +249,6 @@ def _place_in(done: Run) -> Callable[[Score], tuple[int, int]]:
 
 def _index(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else len(names)
-
-
-def _name_other_settings(done: Run) -> None:
-    from fedmedlora.report.numbers import listed
-    from fedmedlora.report.progress import EXTERNAL, IN_DOMAIN
-
-    others = dict.fromkeys(score.setting for score in done.scores if score.setting not in (IN_DOMAIN, EXTERNAL))
-    if others:
-        typer.echo(f"Scores of {listed(others)}: see the report.\n")
 
 
 def _command_line(verb: str, study: str, overrides: Sequence[str]) -> str:

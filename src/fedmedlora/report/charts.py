@@ -57,7 +57,8 @@ class Axis:
     """What values are drawn over.
 
     at: how the description names a place on it, which stands for "{}". names: of the places 0, 1, …, where they are no
-    quantities. measured: its ticks are round numbers between the places, not the places themselves. from_zero: of a measured axis.
+    quantities. measured: its ticks are round numbers between the places, not the places themselves. from_zero: of a
+    measured axis.
     """
 
     label: str

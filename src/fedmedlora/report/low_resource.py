@@ -113,14 +113,9 @@ def low_resource_section(run: Run, rows: Sequence[FewNotes], identity: str) -> l
             title = f"{TASK_NAMES[task]}, strict F1 on {site} by notes of {site}"
             series = [_series(run, rows, task, site, start) for start in starts_of(run)]
             place = f"{identity}-{task}-{sites_of(run).index(site)}"
-            charts.append(
-                line_chart(place, title, "F1, strict", series, Axis("notes trained on", "at {} notes", names))
-            )
-    return [
-        paragraph(f"{_READING}{_SEEDS if _several_seeds(rows) else ''}"),
-        panels(charts),
-        *(_table(run, rows, task) for task in run.tasks),
-    ]
+            charts.append(line_chart(place, title, "F1, strict", series, axis))
+    reading = f"{_READING}{_SEEDS}" if _several_seeds(rows) else _READING
+    return [paragraph(reading), panels(charts), *(_table(run, rows, task) for task in run.tasks)]
 
 
 _READING = (

@@ -130,11 +130,8 @@ def scaling_section(run: Run, rows: Sequence[Scaled], identity: str) -> list[Mar
             title = f"{TASK_NAMES[task]}, {arm_label(arm)}: strict F1 by number of sites"
             series += _reference(own, len(counts))
             charts.append(line_chart(f"{identity}-{task}-{place}", title, "F1, macro average", series, axis))
-    return [
-        paragraph(f"{_READING}{_CENTRALISED if _held(rows) else ''}"),
-        panels(charts),
-        *(_table(rows, task) for task in run.tasks),
-    ]
+    reading = f"{_READING}{_CENTRALISED}" if _held(rows) else _READING
+    return [paragraph(reading), panels(charts), *(_table(rows, task) for task in run.tasks)]
 
 
 _READING = (
