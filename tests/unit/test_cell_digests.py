@@ -32,7 +32,7 @@ def described(config: StudyConfig, **digests: str) -> dict[str, Any]:
         {"name": name, "labels": ["problem"], "parts": {one: part(name, one) for one in ("train", "dev", "test")}}
         for name in config.members
     ]
-    return {"base": {"digest": "base"}, "machine": MACHINE, "sites": sites, "derived": []}
+    return {"base": {"digest": "base", "tokenizer_digest": "words"}, "machine": MACHINE, "sites": sites, "derived": []}
 
 
 def identities(config: StudyConfig, **digests: str) -> dict[Key, Identity]:
@@ -91,7 +91,9 @@ def test_test_notes_change_scores_and_no_training() -> None:
 
 def of(arm: str, config: StudyConfig, labels: LabelSet = CLINICAL) -> str:
     cells = {cell.key: cell for cell in study_cells(config)}
-    found = identify(cells, config, labels, {**described(config), "encoder": {"digest": "encoder"}})
+    found = identify(
+        cells, config, labels, {**described(config), "encoder": {"digest": "encoder", "tokenizer_digest": "words"}}
+    )
     return next(identity.training for key, identity in found.items() if key[0] == arm)
 
 

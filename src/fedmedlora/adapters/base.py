@@ -37,6 +37,11 @@ class FastTokenizer:
     hub: PreTrainedTokenizerBase
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 over vocabulary and rules."""
+        return tokenizer_digest(self.hub)
+
+    @cached_property
     def end_id(self) -> int:
         """The end-of-sequence token."""
         return int(self.hub.eos_token_id)
@@ -180,6 +185,11 @@ def _load_tokenizer(name: str, where: str) -> FastTokenizer:
             f"base model '{name}': its tokenizer turns text into nothing. Put its tokenizer.json back."
         )
     return FastTokenizer(tokenizer)
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over what a fast tokenizer does to a text: vocabulary, rules, special tokens."""
+    return digest_bytes(tokenizer.backend_tokenizer.to_str().encode())
 
 
 def model_digest(model: PreTrainedModel) -> str:

@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from fedmedlora.adapters.base import bound_primitive_caches, keep_freed_memory, model_digest
+from fedmedlora.adapters.base import bound_primitive_caches, keep_freed_memory, model_digest, tokenizer_digest
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
 
 MINILM = "minilm"
@@ -38,6 +38,11 @@ class EncoderTokenizer:
     """An encoder's fast tokenizer; satisfies `markup.encode.SourceTokenizer`."""
 
     hub: PreTrainedTokenizerBase
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over vocabulary and rules."""
+        return tokenizer_digest(self.hub)
 
     @cached_property
     def end_id(self) -> int:

@@ -29,7 +29,7 @@ COMPARED = (
     ("bert-lora-fedmedlora-plus", "bert-lora-fedmedlora"),
     ("fedmedlora", "bert-fedavg"),
 )
-"""An arm, and the arm that it is held against: chosen before there were results, since every test costs the others."""
+"""An arm, and the arm that it is held against: the same in every run, since every test costs the others."""
 
 
 def compared(setting: str) -> tuple[tuple[str, str], ...]:

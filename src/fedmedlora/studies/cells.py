@@ -203,7 +203,9 @@ def _starts(config: StudyConfig) -> tuple[str, ...]:
 
 
 def _start(config: StudyConfig, seed: int, arm: str) -> Cell:
-    able = {cell.arm: cell for cell in _joint_cells(config, seed, config.members) if not cell.personal}
+    joint = _joint_cells(config, seed, config.members)
+    # An encoder would be held against the causal base, which is another model.
+    able = {cell.arm: cell for cell in joint if not cell.personal and cell.arm not in BERT}
     for name, cell in able.items():
         if name == arm:
             return cell

@@ -72,11 +72,12 @@ def _identity(
     cell: Cell, config: StudyConfig, labels: LabelSet, described: Mapping[str, Any], start: str | None
 ) -> Identity:
     sites = {site["name"]: site for site in described["sites"]}
+    model = described["encoder" if cell.arm in BERT else "base"]
     table = {
         "format": FORMAT,
         "cell": asdict(cell),
         "start": start,
-        "base": described["encoder" if cell.arm in BERT else "base"]["digest"],
+        "base": {key: model[key] for key in ("digest", "tokenizer_digest")},
         "labels": _labels(labels, config),
         "arithmetic": {key: described["machine"][key] for key in _ARITHMETIC},
         "notes": {name: _notes(sites[name], "train") for name in _used(cell, config)},

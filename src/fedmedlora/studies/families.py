@@ -179,6 +179,7 @@ class Families:
             "encoder": {
                 "name": name_of_base(one.tagger.encoder.name),
                 "digest": one.tagger.encoder.digest,
+                "tokenizer_digest": one.tagger.encoder.tokenizer.digest,
                 "parameters": one.tagger.encoder.parameters,
                 "bytes": one.base_bytes,
                 "trained": trained,

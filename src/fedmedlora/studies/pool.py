@@ -29,7 +29,7 @@ _LOOK_S = 0.5
 
 _LEAVE_S = 10.0
 
-_SAME = ("base", "adapter", "sites", "machine")
+_SAME = ("base", "adapter", "encoder", "sites", "derived", "machine")
 
 
 class Worker:
@@ -188,7 +188,7 @@ class Pool:
     def _meet(self, worker: Worker, described: Mapping[str, Any]) -> None:
         worker.ready = True
         self._described = self._described or described
-        other = [key for key in _SAME if described[key] != self._described[key]]
+        other = [key for key in _SAME if described.get(key) != self._described.get(key)]
         if other:
             raise EnvironmentProblem(
                 f"two processes of this study found another {', another '.join(other)}: notes, base or GPUs changed, "

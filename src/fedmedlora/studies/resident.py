@@ -151,6 +151,7 @@ def describe_run(resident: Resident, command: str, started: str) -> dict[str, Js
         "base": {
             "name": Path(config.base).name if Path(config.base).is_absolute() else config.base,
             "digest": base.digest,
+            "tokenizer_digest": base.tokenizer.digest,
             "parameters": base.parameters - state.parameters,
             "bytes": base_bytes(resident.adapted),
         },

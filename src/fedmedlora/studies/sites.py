@@ -60,7 +60,22 @@ def load_sites(config: StudyConfig, labels: LabelSet) -> list[SiteNotes]:
     label.
     """
     notes = [_load(site, config, labels) for site in config.sites]
+    _check_apart(notes)
     return [_with_dev_as_test(site) for site in notes] if config.evaluation.part == "dev" else notes
+
+
+def _check_apart(sites: Sequence[SiteNotes]) -> None:
+    """Raise CorpusError where most test notes of one site are training notes of another: the same notes, read twice."""
+    trained = {site.name: {document.text for document in site.parts["train"]} for site in sites}
+    for site in sites:
+        tested = [document.text for document in site.parts["test"]]
+        for name, texts in trained.items():
+            shared = sum(text in texts for text in tested)
+            if name != site.name and 2 * shared > len(tested):
+                raise CorpusError(
+                    f"{shared} of the {len(tested)} test notes of site '{site.name}' are training notes of site "
+                    f"'{name}'. Give them notes, or parts of a split, that are apart."
+                )
 
 
 def _with_dev_as_test(notes: SiteNotes) -> SiteNotes:
