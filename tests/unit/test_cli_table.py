@@ -17,11 +17,11 @@ def test_models_come_in_the_order_of_the_study_whichever_ended_first(
 ) -> None:
     run = load_run(write_settings_run(tmp_path / "run", with_rounds=False))
     assert run.plan is not None
-    plan = replace(run.plan, arms=("single-site", "zero-shot", "fedmedlora"))
+    plan = replace(run.plan, arms=("single-site", "zero-shot", "fedmedlora"), tasks=("ner",))
     few = tuple(one for one in run.scores if one.arm in plan.arms)
-    print_run(replace(run, plan=plan, scores=few[::-1], tasks=("ner",)))
+    print_run(replace(run, plan=plan, scores=few[::-1]))
     printed = capsys.readouterr().out.splitlines()
-    # 16 of 40 documents on a site that trains, 12 abroad; of the new site the table says nothing.
+    # 16 of 40 documents (leniently three more) on a site that trains, 12 abroad; of the new site the table says nothing.
     assert printed[0].split("  ")[0] == "NER F1, strict / lenient"
     assert "fresh" not in printed[0]
     rows = [" ".join(line.split()) for line in printed if line.startswith(("Single", "Zero", "Fed", "Bare"))]
@@ -31,6 +31,6 @@ def test_models_come_in_the_order_of_the_study_whichever_ended_first(
         "Zero-shot",
         "Fed-MedLoRA",
     ]
-    assert "0.400 / 0.400" in rows[0]
-    assert "0.300 / 0.300" in rows[0]
+    assert "0.400 / 0.475" in rows[0]
+    assert "0.300 / 0.375" in rows[0]
     assert "Scores of leave-one-out, low-resource, scaling and uneven: see the report." in printed

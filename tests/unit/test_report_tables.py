@@ -81,4 +81,4 @@ def test_the_report_judges_by_the_paired_tests(tmp_path: Path) -> None:
     assert verdict == "too few notes to tell"
     text = text_of(tree(page))
     assert "north −16.0 points [−20.4, −13.5] (too few notes to tell)" in text
-    assert "has too few test notes to tell what joining gives (the two differ on 7 of 7)" in text
+    assert "has too few test notes to tell what joining gives (the two differ on 2 of 7)" in text

@@ -22,7 +22,7 @@ CSS = """
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 78rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
 }
 h1, h2, h3, h4 { line-height: 1.25; margin: 2rem 0 0.6rem; }
@@ -41,11 +41,11 @@ nav ul ul { display: flex; flex-wrap: wrap; gap: 0.1rem 1.2rem; margin: 0.2rem 0
 .notice { background: var(--notice); border-left: 6px solid var(--ink); padding: 0.4rem 1rem; }
 .scroll { overflow-x: auto; margin: 0.8rem 0 1.6rem; }
 table { min-width: min(100%, 40rem); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.88rem; }
 caption { text-align: left; padding: 0.3rem 0; color: var(--soft); }
 /* As wide as the box that the reader sees, however wide the table that scrolls in it. */
 caption span { display: block; position: sticky; left: 0; max-width: min(62rem, calc(100vw - 3rem)); }
-th, td { border: 1px solid var(--rule); padding: 0.25rem 0.4rem; text-align: left; vertical-align: top; }
+th, td { border: 1px solid var(--rule); padding: 0.25rem 0.3rem; text-align: left; vertical-align: top; }
 thead th { background: var(--band); }
 tbody { border-bottom: 2px solid var(--rule); }
 td.n, th[scope="row"] { white-space: nowrap; }
