@@ -21,7 +21,7 @@ def test_models_come_in_the_order_of_the_study_whichever_ended_first(
     few = tuple(one for one in run.scores if one.arm in plan.arms)
     print_run(replace(run, plan=plan, scores=few[::-1]))
     printed = capsys.readouterr().out.splitlines()
-    # 16 of 40 documents (leniently three more) on a site that trains, 12 abroad; of the new site the table says nothing.
+    # 16 of 40 documents on a site that trains, 12 abroad, leniently three more; nothing of the new site.
     assert printed[0].split("  ")[0] == "NER F1, strict / lenient"
     assert "fresh" not in printed[0]
     rows = [" ".join(line.split()) for line in printed if line.startswith(("Single", "Zero", "Fed", "Bare"))]

@@ -93,9 +93,11 @@ td.h0, td.h1, td.h2, td.h3, td.h4 { print-color-adjust: exact; }
   nav { display: none; }
   .scroll { overflow: visible; break-inside: avoid; }
   caption span { position: static; max-width: none; }
-  th[scope="row"] { white-space: normal; }
+  th, td { padding: 0.12rem 0.2rem; }
+  th[scope="row"] { white-space: normal; min-width: 14ch; }
+  tr:has(> th.group) { break-after: avoid; }
   details::details-content { content-visibility: visible; }
-  table { font-size: 7.5pt; }
+  table { font-size: 7pt; }
   tr, figure, .notice { break-inside: avoid; }
   h2, h3, h4, summary, caption { break-after: avoid; }
   thead { display: table-header-group; }
