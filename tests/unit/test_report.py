@@ -35,6 +35,9 @@ def make(tmp_path: Path) -> Make:
     return build
 
 
+PAPER = ("Zero-shot", "Single-site each site's own model", "Centralised", "Fed-MedLoRA", "Fed-MedLoRA+")
+
+
 class _Checker(HTMLParser):
     """Follows open tags as a browser's parser would, and keeps every attribute."""
 
@@ -239,9 +242,34 @@ def test_data_and_provenance(make: Make) -> None:
     assert "Finished: all 12 planned scores are there." in text
 
 
-def test_an_arm_left_out_of_the_study_is_a_dash_with_its_reason(make: Make) -> None:
-    rows = table_of(page_of(make(arms=("zero-shot", "centralised"))), "NER: F1 by arm")
-    assert next(row for row in rows if row[0] == "Fed-MedLoRA")[1] == "— not in this study"
+def test_an_arm_that_is_not_in_the_study_has_no_row(make: Make) -> None:
+    page = page_of(make(arms=("zero-shot", "centralised")))
+    for caption in ("NER: F1 by arm", "What training took"):
+        assert [row[0] for row in table_of(page, caption) if row[0] in PAPER] == ["Zero-shot", "Centralised"]
+    assert "not in this study" not in page
+    assert "not on every site" not in page
+
+
+def test_without_a_centralised_arm_there_is_nothing_to_reach(make: Make) -> None:
+    text = text_of(tree(page_of(make(arms=("single-site", "fedmedlora")))))
+    assert "— The study has no centralised arm, so there is nothing to reach." in text
+    assert "centralised has no" not in text
+
+
+def test_the_machine_and_the_dev_notes_are_told_in_words(make: Make) -> None:
+    folder = make()
+    info = run_info((0,))
+    info["machine"] = {"accelerator": None, "threads": 2}
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    text = text_of(tree(page_of(folder)))
+    assert "Machine no GPU and threads 2" in text
+    assert text.count("Dev notes: north 2 and south 2.") == 2
+
+
+def test_of_the_folds_of_one_kind_the_first_is_open(make: Make) -> None:
+    folds = [one for one in tree(page_of(make(seeds=(0, 1)))).iter("details") if "by type" in text_of(one[0])]
+    assert [one.get("open") for one in folds] == ["open", *[None] * (len(folds) - 1)]
+    assert len(folds) > 1
 
 
 def test_half_a_run_says_what_is_missing(make: Make) -> None:

@@ -78,7 +78,7 @@ def test_the_report_judges_by_the_paired_tests(tmp_path: Path) -> None:
     assert float(p) == pytest.approx(2 / 128, abs=0.01)
     assert float(corrected) == pytest.approx(10 * 2 / 128, abs=0.08)
     # The intervals do not overlap, but seven documents among ten tests could never convince.
-    assert verdict == "within the noise: too few documents to tell"
+    assert verdict == "too few notes to tell"
     text = text_of(tree(page))
-    assert "north −16.0 points [−20.4, −13.5] (within the noise: too few documents to tell)" in text
-    assert "has too few test documents (7) to tell what joining gives" in text
+    assert "north −16.0 points [−20.4, −13.5] (too few notes to tell)" in text
+    assert "has too few test notes to tell what joining gives (the two differ on 2 of 7)" in text

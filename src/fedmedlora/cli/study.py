@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -180,9 +180,7 @@ def _run_and_report(config: StudyConfig, start: _Start, as_json: bool) -> None:
         scores: list[Json] = [_score_json(score) for score in done.scores]
         print_json({"run": str(out), "report": str(page), "cells": len(study_cells(config)), "scores": scores})
         return
-    for task in done.tasks:
-        _print_scores(done, task)
-        typer.echo()
+    print_run(done)
     typer.echo(f"run: {out}\nreport: {page}")
 
 
@@ -202,15 +200,29 @@ def _score_json(score: Score) -> dict[str, Json]:
     }
 
 
-def _print_scores(done: Run, task: Task) -> None:
-    """Models × test sites, the mean over seeds."""
-    from fedmedlora.report.numbers import Spread, decimal
-    from fedmedlora.report.progress import model_label
+def print_run(done: Run) -> None:
+    """A table for each task of the models that have a site's notes or all of them; what else there is, by name."""
+    from fedmedlora.report.numbers import listed
+    from fedmedlora.report.progress import EXTERNAL, IN_DOMAIN
 
+    for task in done.tasks:
+        _print_scores(done, task)
+        typer.echo()
+    others = sorted({score.setting for score in done.scores} - {IN_DOMAIN, EXTERNAL})
+    if others:
+        typer.echo(f"Scores of {listed(others)}: see the report.")
+
+
+def _print_scores(done: Run, task: Task) -> None:
+    """Models × test sites in-domain and external, in the order of the study's arms; the mean over seeds."""
+    from fedmedlora.report.numbers import Spread, decimal
+    from fedmedlora.report.progress import EXTERNAL, IN_DOMAIN, model_label
+
+    shown = [score for score in done.scores if score.setting in (IN_DOMAIN, EXTERNAL)]
     cells: dict[str, dict[str, list[Score]]] = {}
-    for score in done.scores:
+    for score in sorted(shown, key=_place_in(done)):
         cells.setdefault(model_label(score.arm, score.trained_on), {}).setdefault(score.test_site, []).append(score)
-    sites = [site.name for site in done.info.sites]
+    sites = [site.name for site in done.info.sites if any(score.test_site == site.name for score in shown)]
     rows = []
     for label, tested in cells.items():
         row = [label]
@@ -219,9 +231,24 @@ def _print_scores(done: Run, task: Task) -> None:
             lenient = Spread.of(score.f1(task, "lenient") for score in tested.get(site, ()))
             row.append(f"{decimal(strict.mean)} / {decimal(lenient.mean)}")
         rows.append(row)
-    seeds = len({score.seed for score in done.scores})
+    seeds = len({score.seed for score in shown})
     mean = f", mean of {seeds} seeds" if seeds > 1 else ""
     print_table([f"{task.upper()} F1, strict / lenient{mean}", *(f"on {site}" for site in sites)], rows)
+
+
+def _place_in(done: Run) -> Callable[[Score], tuple[int, int]]:
+    """Where a model stands in the study: its arm, then the site that it was trained on."""
+    arms = done.plan.arms if done.plan else ()
+    sites = [site.name for site in done.info.sites]
+
+    def place(score: Score) -> tuple[int, int]:
+        return _index(arms, score.arm), _index(sites, score.trained_on)
+
+    return place
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def _command_line(verb: str, study: str, overrides: Sequence[str]) -> str:

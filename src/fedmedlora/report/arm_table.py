@@ -9,9 +9,9 @@ from fedmedlora.report.elements import Markup, element, grouped_table, head, joi
 from fedmedlora.report.estimates import Estimate, by_site, estimate, macro_estimate
 from fedmedlora.report.families import grouped
 from fedmedlora.report.numbers import between, decimal, several
-from fedmedlora.report.progress import EXTERNAL, SINGLE_SITE, arm_label, arms_of, tested_sites, why_missing
+from fedmedlora.report.progress import EXTERNAL, SINGLE_SITE, arm_label, arms_in, tested_sites, why_missing
 from fedmedlora.report.records import Run, Score
-from fedmedlora.report.results import TASK_NAMES, f1_cell, own_scores, reading, size_of
+from fedmedlora.report.results import NOT_SUPPORTED, TASK_NAMES, f1_cell, own_scores, reading, size_of
 from fedmedlora.scoring import MODES, Mode, Task
 
 
@@ -58,7 +58,7 @@ def arm_table(run: Run, setting: str, task: Task) -> Markup:
         ]
     heads = [[head("Arm", rows=2), *columns], [head(mode) for _ in columns for mode in MODES]]
     groups = []
-    for title, arms in grouped(arms_of(run)):
+    for title, arms in grouped(arms_in(run, setting)):
         line = element("th", title, scope="rowgroup", colspan=str(1 + 2 * len(columns)), class_="group")
         groups.append([[line], *(_row(run, setting, task, arm, annotated if over else None) for arm in arms)])
     caption = f"{TASK_NAMES[task]}: F1 by arm and test site, {setting}. {reading(run)}"
@@ -72,8 +72,9 @@ def _row(run: Run, setting: str, task: Task, arm: str, annotated: Sequence[str] 
         why = why_missing(run, arm, site, setting)
         cells += [f1_cell(scores.get(site, []), task, mode, why) for mode in MODES]
     if annotated is not None:
-        cells += [_estimate_cell(macro(scores, annotated, task, mode)) for mode in MODES]
-        cells += [_worst_cell(worst(scores, annotated, task, mode)) for mode in MODES]
+        why = _why_no_average(run, setting, arm, scores, annotated)
+        cells += [_estimate_cell(macro(scores, annotated, task, mode), why) for mode in MODES]
+        cells += [_worst_cell(worst(scores, annotated, task, mode), why) for mode in MODES]
     return cells
 
 
@@ -83,15 +84,24 @@ def _note(setting: str, arm: str) -> list[Markup]:
     return [small("each site's own model" if setting != EXTERNAL else "mean over the sites' models")]
 
 
-def _estimate_cell(found: Estimate | None) -> Markup:
+def _why_no_average(
+    run: Run, setting: str, arm: str, scores: Mapping[str, Sequence[Score]], annotated: Sequence[str]
+) -> str:
+    if not annotated:
+        return NOT_SUPPORTED
+    known = any(site in scores for site in annotated)
+    return "not on every site" if known else why_missing(run, arm, annotated[0], setting)
+
+
+def _estimate_cell(found: Estimate | None, why: str) -> Markup:
     if found is None:
-        return number(missing("not on every site"))
+        return number(missing(why))
     return number(join([decimal(found.mean), *_bounds(found)]))
 
 
-def _worst_cell(found: Worst | None) -> Markup:
+def _worst_cell(found: Worst | None, why: str) -> Markup:
     if found is None:
-        return number(missing("not on every site"))
+        return number(missing(why))
     return number(join([decimal(found.of.mean), *_bounds(found.of), small(found.site)]))
 
 

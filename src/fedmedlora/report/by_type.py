@@ -12,8 +12,8 @@ from fedmedlora.report.results import NOT_SUPPORTED, TASK_NAMES, own_scores
 from fedmedlora.scoring import MODES, Count, Mode, Task
 
 
-def type_table(run: Run, setting: str, site: str, task: Task) -> Markup:
-    """Precision, recall and F1 of every type for every arm on one site's test."""
+def type_table(run: Run, setting: str, site: str, task: Task, closed: bool = False) -> Markup:
+    """Precision, recall and F1 of every type for every arm on one site's test, in a fold."""
     arms: dict[str, list[Score]] = {}
     for arm in arms_run(run):
         here = [one for one in own_scores(run, setting, arm) if one.test_site == site and task in one.tasks]
@@ -42,7 +42,7 @@ def type_table(run: Run, setting: str, site: str, task: Task) -> Markup:
         f"{TASK_NAMES[task]} by type on {site}, {setting}: precision, recall and F1.{averaged} “{NOT_SUPPORTED}”: "
         "neither gold nor predicted here, so there is nothing to score. — alone: nothing predicted (P) or no gold (R)."
     )
-    return fold(f"{TASK_NAMES[task]} by type on {site}", grouped_table(caption, heads, groups))
+    return fold(f"{TASK_NAMES[task]} by type on {site}", grouped_table(caption, heads, groups), closed=closed)
 
 
 def _type_counts(scores: Sequence[Score], task: Task, name: str) -> dict[Mode, list[Count]]:
@@ -81,6 +81,10 @@ def _mean(spread: Spread) -> str:
 
 
 def types_section(run: Run, setting: str) -> list[Markup]:
-    """Per-type tables by site and task."""
-    parts = [type_table(run, setting, site, task) for site in tested_sites(run, setting) for task in run.tasks]
-    return [part for part in parts if part] or [paragraph("— No score by type is recorded yet.")]
+    """Per-type tables by site and task; the first is open."""
+    parts: list[Markup] = []
+    for site in tested_sites(run, setting):
+        for task in run.tasks:
+            part = type_table(run, setting, site, task, closed=bool(parts))
+            parts += [part] if part else []
+    return parts or [paragraph("— No score by type is recorded yet.")]

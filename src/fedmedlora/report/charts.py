@@ -56,8 +56,9 @@ class Series:
 class Axis:
     """What values are drawn over.
 
-    at: how the description names a place on it. names: of the places 0, 1, …, where they are no quantities. measured:
-    its ticks are round numbers between the places, not the places themselves. from_zero: of a measured axis.
+    at: how the description names a place on it, which stands for "{}". names: of the places 0, 1, …, where they are no
+    quantities. measured: its ticks are round numbers between the places, not the places themselves. from_zero: of a
+    measured axis.
     """
 
     label: str
@@ -67,11 +68,11 @@ class Axis:
     from_zero: bool = True
 
     def place(self, x: float) -> str:
-        """A place in words: "after round 2", "at 50"."""
-        return f"{self.at} {self.names[int(x)] if self.names else f'{x:.4g}'}"
+        """A place in words: "after round 2", "at 50 notes"."""
+        return self.at.format(self.names[int(x)] if self.names else f"{x:.3g}")
 
 
-ROUNDS = Axis("round", "after round")
+ROUNDS = Axis("round", "after round {}")
 
 
 def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series], axis: Axis = ROUNDS) -> Markup:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fedmedlora.report.elements import Markup, element, head, join, missing, number, paragraph, small, table
 from fedmedlora.report.numbers import Spread, between, decimal, several, whole
-from fedmedlora.report.progress import arm_label, arms_of, arms_run, seeds_of, tested_sites, why_missing
+from fedmedlora.report.progress import arm_label, arms_in, arms_run, seeds_of, tested_sites, why_missing
 from fedmedlora.report.records import Run, Score
 from fedmedlora.report.results import NOT_SUPPORTED, TASK_NAMES, own_scores
+from fedmedlora.report.rounds import style_of
 from fedmedlora.report.square_chart import Curve, square_chart
 from fedmedlora.scoring import Confidence, Task
 
@@ -40,7 +41,7 @@ def _table(run: Run, setting: str, task: Task) -> Markup:
         [head(name) for _ in sites for name in _COLUMNS],
     ]
     rows: list[list[Markup]] = []
-    for arm in arms_run(run):
+    for arm in arms_in(run, setting):
         row = [head(arm_label(arm), "row")]
         for site in sites:
             here = [score for score in own_scores(run, setting, arm) if score.test_site == site]
@@ -111,8 +112,7 @@ def _curves(
     for arm in arms_run(run):
         here = _shown(run, setting, arm, site)
         if len(here) == 1 and task in here[0].confidence:
-            style = arms_of(run).index(arm)
-            found.append(Curve(arm_label(arm), style, tuple(points(here[0].confidence[task]))))
+            found.append(Curve(arm_label(arm), style_of(arm), tuple(points(here[0].confidence[task]))))
     return found
 
 

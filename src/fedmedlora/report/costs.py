@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedmedlora.report.elements import Markup, fold, head, join, missing, number, paragraph, small, table, words
 from fedmedlora.report.numbers import decimal, duration, saving, size, whole
-from fedmedlora.report.progress import arm_label, arms_of, model_label, seeds_of, sites_of
+from fedmedlora.report.progress import arm_label, arms_of, is_whole, model_label, seeds_of, sites_of
 from fedmedlora.report.records import ArmCost, Run, Score
 
 
@@ -16,10 +16,15 @@ def costs_section(run: Run) -> list[Markup]:
 def _training(run: Run) -> Markup:
     rows: list[list[Markup]] = []
     for arm in arms_of(run):
-        own = sorted((cost for cost in run.costs if cost.arm == arm), key=lambda cost: (cost.trained_on, cost.seed))
+        own = sorted(
+            (cost for cost in run.costs if cost.arm == arm),
+            key=lambda cost: (not is_whole(cost.trained_on), cost.trained_on, cost.seed),
+        )
         rows += [_training_row(run, cost) for cost in own]
         if not own:
             rows.append([head(arm_label(arm), "row"), *[number(missing(_why(run, arm)))] * 9])
+    if not rows:
+        return paragraph("— No training is recorded yet.")
     names = (
         *("Rounds", "Steps", "Target tokens", "Time", "Sent to sites", "Received", "Both", "Whole model instead"),
         "Most memory",
@@ -33,8 +38,6 @@ def _training(run: Run) -> Markup:
 
 
 def _why(run: Run, arm: str) -> str:
-    if run.plan is not None and arm not in run.plan.arms:
-        return "not in this study"
     if arm == "zero-shot":
         return "not trained"
     return "not run yet" if run.plan is not None else "no record"

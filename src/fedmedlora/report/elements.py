@@ -71,7 +71,7 @@ def grouped_table(
     """A table whose rows come in groups, one `tbody` each."""
     inside = element(
         "table",
-        element("caption", caption),
+        element("caption", element("span", caption)),
         element("thead", *(element("tr", *row) for row in heads)),
         *(element("tbody", *(element("tr", *row) for row in rows)) for rows in groups),
     )
@@ -103,6 +103,7 @@ def panels(charts: Iterable[Markup]) -> Markup:
     return element("div", *(chart for chart in charts if chart), class_="panels")
 
 
-def fold(title: str, *content: str) -> Markup:
-    """A part that the reader may close."""
-    return element("details", element("summary", title), *content, open="open")
+def fold(title: str, *content: str, closed: bool = False) -> Markup:
+    """A part that the reader may open and close; in print all are open."""
+    state = {} if closed else {"open": "open"}
+    return element("details", element("summary", title), *content, **state)

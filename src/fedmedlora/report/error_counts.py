@@ -35,7 +35,11 @@ def errors_section(run: Run, setting: str) -> list[Markup]:
     """A table for every task and site, and what its columns mean."""
     parts: list[Markup] = []
     for task in run.tasks:
-        tables = [one for site in tested_sites(run, setting) if (one := _table(run, setting, site, task))]
+        found = {site: one for site in tested_sites(run, setting) if (one := _table(run, setting, site, task))}
+        tables = [
+            fold(f"{TASK_NAMES[task]}: errors on {site}", one, closed=bool(parts or place))
+            for place, (site, one) in enumerate(found.items())
+        ]
         if tables:
             parts += [paragraph(f"{TASK_NAMES[task]}. {_PAIRING}"), bullets(_MEANING[task]), *tables]
     return parts or [
@@ -65,7 +69,7 @@ def _table(run: Run, setting: str, site: str, task: Task) -> Markup:
         f"{TASK_NAMES[task]}: classes of annotations on {site}, {setting}. Under each count its share of the gold "
         f"annotations; of “spurious”, of the predicted ones.{means}"
     )
-    return fold(f"{TASK_NAMES[task]}: errors on {site}", table(caption, [[head(name) for name in names]], rows))
+    return table(caption, [[head(name) for name in names]], rows)
 
 
 def _cells(scores: Sequence[Score], task: Task) -> list[Markup]:

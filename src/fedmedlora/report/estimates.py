@@ -27,10 +27,13 @@ from fedmedlora.scoring import (
     paired_permutation,
 )
 
-Verdict: TypeAlias = Literal["above", "below", "within the noise", "not judged"]
+Verdict: TypeAlias = Literal["above", "below", "within the noise", "too few notes to tell", "not judged"]
 BySite: TypeAlias = "Mapping[str, Sequence[Score]]"
 
 _K = TypeVar("_K")
+
+NO_FINDING: tuple[Verdict, ...] = ("within the noise", "too few notes to tell")
+"""Verdicts of a test that found no difference."""
 
 LEVEL = 0.05
 _SEED = 0
@@ -49,12 +52,14 @@ class Estimate(NamedTuple):
 class Contrast:
     """F1 of one arm minus that of another on the same documents, both as means over the same seeds.
 
-    before, after: the two means. found: the permutation test. bounds: the interval of the difference.
+    before, after: the two means. differing: documents that the two score differently on, whose exchange can move
+    something. found: the permutation test. bounds: the interval of the difference.
     """
 
     before: float | None
     after: float | None
     seeds: int
+    differing: int
     found: Permutation
     bounds: Interval
 
@@ -62,8 +67,8 @@ class Contrast:
 class Held(NamedTuple):
     """A contrast among several that are tested together.
 
-    p_corrected: after Holm's correction; None: not defined. least: what it would be at the smallest p that so many
-    documents can give.
+    p_corrected: after Holm's correction; None: not defined. least: what it would be at the smallest p that the
+    documents can give on which the two differ.
     """
 
     of: Contrast
@@ -86,19 +91,13 @@ class Held(NamedTuple):
         if self.p_corrected is None or self.difference is None:
             return "not judged"
         if self.p_corrected >= LEVEL:
-            return "within the noise"
+            return "too few notes to tell" if self.blind else "within the noise"
         return "above" if self.difference > 0 else "below"
 
     @property
     def blind(self) -> bool:
-        """Whether no difference, however large, could have been found: too few documents for so many tests."""
+        """Whether no exchange of the documents could have shown a difference: too few for so many tests."""
         return self.least is not None and self.least >= LEVEL
-
-    @property
-    def said(self) -> str:
-        """The verdict, and that it could be no other."""
-        few = self.blind and self.verdict == "within the noise"
-        return f"{self.verdict}: too few documents to tell" if few else self.verdict
 
 
 class Versus(NamedTuple):
@@ -169,6 +168,7 @@ def contrast(ours: Sequence[Score], theirs: Sequence[Score], task: Task, mode: M
         before=mean_f1(before, task, mode),
         after=mean_f1(after, task, mode),
         seeds=len({score.seed for score in after}),
+        differing=sum(first[place] != second[place] for place in first),
         found=paired_permutation(first, second, seed=_SEED),
         bounds=paired_bootstrap([against], [runs], seed=_SEED),
     )
@@ -181,17 +181,20 @@ def hold(pairs: Mapping[_K, Versus]) -> dict[_K, Held]:
     }
     known = {key: one.found.p for key, one in found.items() if one.found.p is not None}
     adjusted = holm(known)
-    return {key: Held(one, adjusted.get(key), _least(known, key, one.found)) for key, one in found.items()}
+    return {key: Held(one, adjusted.get(key), _least(known, key, one)) for key, one in found.items()}
 
 
-def _least(known: Mapping[_K, float], key: _K, found: Permutation) -> float | None:
+def _least(known: Mapping[_K, float], key: _K, one: Contrast) -> float | None:
     """The corrected p of one test, were its own p the smallest that its documents can give.
 
-    Of n documents' 2ⁿ exchanges two are as far apart as can be, all and none: 8 documents never give a p under 0.0078.
+    Of the 2ⁿ exchanges of n documents two are as far apart as can be, all and none: 8 documents never give a p under
+    0.0078. A document on which the two score alike moves nothing. Where that is so of every document, all are counted:
+    many of them do tell that the two are the same.
     """
     if key not in known:
         return None
-    smallest = (1 + found.exchanges * 0.5 ** (found.documents - 1)) / (1 + found.exchanges)
+    count, exchanges = one.differing or one.found.documents, one.found.exchanges
+    smallest = (1 + exchanges * 0.5 ** (count - 1)) / (1 + exchanges)
     return holm({**known, key: min(known[key], smallest)})[key]
 
 

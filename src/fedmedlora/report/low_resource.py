@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from fedmedlora.report.charts import Axis, Series, line_chart
 from fedmedlora.report.elements import Markup, head, join, missing, number, panels, paragraph, small, table, words
-from fedmedlora.report.estimates import Held, Versus, estimate, hold
+from fedmedlora.report.estimates import NO_FINDING, Held, Versus, estimate, hold
 from fedmedlora.report.numbers import Spread, between, decimal, gained, points, several, whole
 from fedmedlora.report.paired import held_cells
 from fedmedlora.report.progress import ARMS, LOW_RESOURCE, arm_label, sites_of, tested_sites
@@ -106,22 +106,29 @@ def low_resource_section(run: Run, rows: Sequence[FewNotes], identity: str) -> l
     """Learning curves, then a table for each task."""
     if not rows:
         return [paragraph("— No score of the setting low-resource is recorded yet.")]
-    names = tuple(whole(notes) for notes in notes_of(run))
+    axis = Axis("notes trained on", "at {} notes", tuple(whole(notes) for notes in notes_of(run)))
     charts = []
     for task in run.tasks:
         for site in tested_sites(run, LOW_RESOURCE):
             title = f"{TASK_NAMES[task]}, strict F1 on {site} by notes of {site}"
             series = [_series(run, rows, task, site, start) for start in starts_of(run)]
             place = f"{identity}-{task}-{sites_of(run).index(site)}"
-            charts.append(line_chart(place, title, "F1, strict", series, Axis("notes trained on", "at", names)))
-    return [paragraph(_READING), panels(charts), *(_table(run, rows, task) for task in run.tasks)]
+            charts.append(line_chart(place, title, "F1, strict", series, axis))
+    reading = f"{_READING}{_SEEDS}" if _several_seeds(rows) else _READING
+    return [paragraph(reading), panels(charts), *(_table(run, rows, task) for task in run.tasks)]
 
 
 _READING = (
     "Each model begins with an adapter, or with the bare base, and is trained on so many notes of the new site alone; "
-    "0 notes: the start as it is. Uprights are 95 % intervals of the mean over seeds, by resampling test documents; "
-    "every seed draws other notes."
+    "0 notes: the start as it is. Uprights are 95 % intervals by resampling test documents."
 )
+
+
+_SEEDS = " They are of the mean over seeds; every seed draws other notes."
+
+
+def _several_seeds(rows: Sequence[FewNotes]) -> bool:
+    return any(row.seeds > 1 for row in rows)
 
 
 def _cells(run: Run) -> dict[tuple[str, str, int], list[Score]]:
@@ -146,9 +153,10 @@ def _series(run: Run, rows: Sequence[FewNotes], task: Task, site: str, start: st
 def _table(run: Run, rows: Sequence[FewNotes], task: Task) -> Markup:
     sites = tested_sites(run, LOW_RESOURCE)
     sizes = "; ".join(f"{site}: {size_of(run, LOW_RESOURCE, site, task)}" for site in sites)
+    spread = " and the lowest to the highest seed" if _several_seeds(rows) else ""
     caption = (
         f"{TASK_NAMES[task]}: F1 by start and notes of the new site, and strict F1 against the bare base after as many "
-        f"notes. Test notes: {sizes}. Under each F1 its 95 % interval and the lowest to the highest seed; p after "
+        f"notes. Test notes: {sizes}. Under each F1 its 95 % interval{spread}; p after "
         "Holm's correction over all tests of this setting."
     )
     body = []
@@ -195,5 +203,5 @@ def low_resource_sentences(rows: Sequence[FewNotes], task: Task) -> list[str]:
 
 def _over_base(row: FewNotes, held: Held) -> str:
     having = f"with {several(row.notes, 'note')}" if row.notes else "without a note of its own"
-    noise = f", {held.said}" if held.verdict == "within the noise" else ""
+    noise = f", {held.verdict}" if held.verdict in NO_FINDING else ""
     return f"{gained(held.difference, *held.interval)} {having} (reaching {points(row.f1)}{noise})"

@@ -41,11 +41,11 @@ def decimal(value: float | None, places: int = 3) -> str:
 
 
 def signed(value: float | None, places: int = 3) -> str:
-    """`signed(0.0123)` is "+0.012", `signed(-0.1)` is "−0.100"; None is a dash."""
+    """`signed(0.0123)` is "+0.012", `signed(-0.1)` is "−0.100"; what rounds to 0 has no sign; None is a dash."""
     if value is None or not math.isfinite(value):
         return decimal(value, places)
     shown = decimal(abs(value), places)
-    return shown if value == 0 else f"{'+' if value > 0 else '−'}{shown}"
+    return shown if round(value, places) == 0 else f"{'+' if value > 0 else '−'}{shown}"
 
 
 def whole(value: float | None) -> str:

@@ -51,7 +51,7 @@ def tests_section(tests: Mapping[Pair, Held]) -> list[Markup]:
             number(difference(held)),
             p_cell(held.of.found.p),
             p_cell(held.p_corrected),
-            words(held.said),
+            words(held.verdict),
             number(whole(held.of.found.documents)),
             number(whole(held.of.seeds)),
         ]
@@ -78,9 +78,9 @@ def tests_section(tests: Mapping[Pair, Held]) -> list[Markup]:
 _METHOD = (
     "Paired permutation tests: both arms' answers to a document are exchanged at random, 10,000 times; p is the share "
     "of exchanges that leave the mean F1s over seeds at least as far apart. Corrected after Holm for the number of "
-    "tests in this table. A difference whose corrected p is not below 0.05 is within the noise; “too few documents to "
-    "tell” where no difference, however large, could have been found among so many tests. Under a difference its 95 % "
-    "interval: both arms on the same resampled documents, 1,000 times."
+    "tests in this table. A difference whose corrected p is not below 0.05 is within the noise; “too few notes to "
+    "tell” where it could not have been below: n documents that the arms score differently on give no p under 2/2ⁿ. "
+    "Under a difference its 95 % interval: both arms on the same resampled documents, 1,000 times."
 )
 
 
@@ -95,7 +95,7 @@ def held_cells(held: Held | None, why: str) -> list[Markup]:
     """Difference, corrected p and verdict, or why there is none: three columns."""
     if held is None:
         return [words(missing(why), 3)]
-    return [number(difference(held)), p_cell(held.p_corrected), words(held.said)]
+    return [number(difference(held)), p_cell(held.p_corrected), words(held.verdict)]
 
 
 def p_value(p: float | None) -> str:

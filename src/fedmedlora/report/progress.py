@@ -35,6 +35,7 @@ VARIED = (LOW_RESOURCE, UNEVEN, SCALING)
 """Settings in which one arm has many models on one site; each has tables of its own."""
 WITHOUT = "without-"
 WHOLE = ("all", "none")
+BARE_BASE = "Bare base"
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
 SINGLE_SITE, CENTRALISED, FEDERATED = arms.SINGLE_SITE, arms.CENTRALISED, arms.FEDERATED
@@ -51,22 +52,35 @@ def is_whole(trained_on: str) -> bool:
 
 
 def model_label(arm: str, trained_on: str) -> str:
-    """The arm, and for one of several models of it which: a single site's, the one without a site, one of a setting."""
+    """The arm, and for one of several models of it which: a single site's, the one without a site, one of a setting.
+
+    "c+10" of few notes is "Bare base, 10 notes of c" in the arm single-site, which begins with the bare base there.
+    """
+    site, plus, notes = trained_on.rpartition("+")
+    if plus and notes.isdecimal():
+        start = BARE_BASE if arm == "single-site" else arm_label(arm)
+        return f"{start}, {several(int(notes), 'note')} of {site}"
     return arm_label(arm) if trained_on in WHOLE else f"{arm_label(arm)}: {trained_on}"
 
 
 def arms_of(run: Run) -> tuple[str, ...]:
-    """The paper's arms, others that are known if they were planned or recorded, then those that are not known."""
+    """The arms that were planned or recorded, in their usual order, then those that this version does not know."""
     planned = run.plan.arms if run.plan else ()
     seen = {*planned, *(score.arm for score in run.scores), *(cost.arm for cost in run.costs)}
     seen |= {one.arm for one in run.rounds}
-    return (*(arm for arm in ARMS if arm in PAPER_ARMS or arm in seen), *sorted(seen - ARMS.keys()))
+    return (*(arm for arm in ARMS if arm in seen), *sorted(seen - ARMS.keys()))
 
 
 def arms_run(run: Run) -> tuple[str, ...]:
     """The arms of which at least one record is there."""
     seen = {score.arm for score in run.scores} | {cost.arm for cost in run.costs} | {one.arm for one in run.rounds}
     return tuple(arm for arm in arms_of(run) if arm in seen)
+
+
+def arms_in(run: Run, setting: str) -> tuple[str, ...]:
+    """The arms that have a model for a setting, or a score in it."""
+    scored = {score.arm for score in run.scores if score.setting == setting}
+    return tuple(arm for arm in arms_of(run) if arm in scored or runs_in(setting, arm))
 
 
 def sites_of(run: Run) -> tuple[str, ...]:

@@ -38,7 +38,10 @@ def status_section(run: Run) -> list[Markup]:
 def facts_section(run: Run) -> list[Markup]:
     """What the study is made of."""
     info = run.info
-    machine = listed(f"{name} {value}" for name, value in sorted(info.machine.items()))
+    machine = listed(
+        "no GPU" if (name, value) == ("accelerator", "None") else f"{name} {value}"
+        for name, value in sorted(info.machine.items())
+    )
     pairs = [
         ("Run folder", run.folder),
         ("Started", info.started or _NOT_RECORDED),

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from fedmedlora.report.elements import Markup, head, join, missing, number, paragraph, small, table
 from fedmedlora.report.families import together
-from fedmedlora.report.numbers import Spread, decimal, duration
+from fedmedlora.report.numbers import Spread, decimal, duration, listed, whole
 from fedmedlora.report.pace import elapsed
-from fedmedlora.report.progress import FEDERATED, arm_label, arms_run, sites_of, whole_rounds
+from fedmedlora.report.progress import FEDERATED, arm_label, arms_of, arms_run, sites_of, whole_rounds
 from fedmedlora.report.records import Round, Run
 from fedmedlora.report.results import TASK_NAMES
 from fedmedlora.scoring import Task
@@ -79,18 +79,36 @@ def _curve(run: Run, arm: str, task: Task, sites: Sequence[str]) -> dict[int, fl
 
 
 def reach_section(run: Run) -> list[Markup]:
-    """A table for each task; nothing where no federated arm was scored on dev notes."""
+    """A table for each task of the arms that have a centralised one to reach; else why there is none."""
     rows = reaches(run)
     if not rows:
         return [paragraph("— No federated arm has dev scores.")]
-    return [_table(rows, task) for task in run.tasks]
+    held = [row for row in rows if together(row.arm) in arms_of(run)]
+    without = listed(arm_label(arm) for arm in dict.fromkeys(row.arm for row in rows if row not in held))
+    if not held:
+        return [paragraph("— The study has no centralised arm, so there is nothing to reach.")]
+    parts = [paragraph(dev_notes(run)), *(_table(run, held, task) for task in run.tasks)]
+    if len(held) < len(rows):
+        parts.append(paragraph(f"The study has no centralised arm that {without} could be held against."))
+    return parts
 
 
-def _table(rows: Sequence[Reach], task: Task) -> Markup:
+def dev_notes(run: Run) -> str:
+    """How many notes dev scores rest on, site by site."""
+    known = {site.name: site.parts["dev"] for site in run.info.sites if "dev" in site.parts}
+    counts = {
+        site: known[site].documents if known[site].used is None else known[site].used
+        for site in _dev_sites(run)
+        if site in known
+    }
+    return f"Dev notes: {listed(f'{site} {whole(count)}' for site, count in counts.items())}." if counts else ""
+
+
+def _table(run: Run, rows: Sequence[Reach], task: Task) -> Markup:
     own = [row for row in rows if row.task == task]
     sites = list(dict.fromkeys(row.site for row in own))
     body = [
-        [head(arm_label(arm), "row"), *(_cell(row) for row in own if row.arm == arm)]
+        [head(arm_label(arm), "row"), *(_cell(run, row) for row in own if row.arm == arm)]
         for arm in dict.fromkeys(row.arm for row in own)
     ]
     caption = (
@@ -101,9 +119,10 @@ def _table(rows: Sequence[Reach], task: Task) -> Markup:
     return table(caption, [[head("Arm"), *(head(site) for site in sites)]], body)
 
 
-def _cell(row: Reach) -> Markup:
+def _cell(run: Run, row: Reach) -> Markup:
     if row.goal is None:
-        return number(missing("centralised has no F1 above 0"))
+        scored = any(one.dev for one in whole_rounds(run) if one.arm == together(row.arm))
+        return number(missing(f"centralised has no {'F1 above 0' if scored else 'dev score yet'}"))
     goal = small(f"goal {decimal(row.goal)}")
     if row.best is None:
         return number(join([missing("no dev score"), goal]))

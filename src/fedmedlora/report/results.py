@@ -163,4 +163,8 @@ def seeds_table(run: Run, setting: str, task: Task) -> Markup:
                 why = {site: why_missing(run, arm, site, setting) for site in tested_sites(run, setting)}
                 rows.append(Row(model_label(arm, trained_on), f"seed {seed}", here, why))
     caption = f"{TASK_NAMES[task]}: F1 of every seed, {setting}. Under each F1 its 95 % interval."
-    return fold(f"{TASK_NAMES[task]}: every seed", score_table(run, setting, caption, "Model", rows, task))
+    return fold(
+        f"{TASK_NAMES[task]}: every seed",
+        score_table(run, setting, caption, "Model", rows, task),
+        closed=task != run.tasks[0],
+    )

@@ -33,7 +33,7 @@ from fedmedlora.report.progress import (
     sites_of,
     whole_rounds,
 )
-from fedmedlora.report.reach import reach_section
+from fedmedlora.report.reach import dev_notes, reach_section
 from fedmedlora.report.records import Round, Run, SiteRound
 from fedmedlora.report.results import TASK_NAMES
 from fedmedlora.scoring import MODES, Mode, Task
@@ -69,7 +69,7 @@ def rounds_section(run: Run, identity: str) -> list[Markup]:
 def _dev_parts(run: Run, identity: str) -> list[Markup]:
     parts = [
         element("h4", "F1 on dev notes at equal passes over the data"),
-        paragraph("The line of a single-site arm is each site's own model."),
+        paragraph(f"The line of a single-site arm is each site's own model. {dev_notes(run)}"),
         panels(_dev_charts(run, f"{identity}-dev", _dev_series, ROUNDS)),
         *(_dev_table(run, task) for task in run.tasks),
         element("h4", "F1 on dev notes at equal wall time"),
@@ -81,7 +81,7 @@ def _dev_parts(run: Run, identity: str) -> list[Markup]:
     return [part for part in parts if part]
 
 
-_MINUTES = Axis("minutes", "after minutes:", measured=True)
+_MINUTES = Axis("minutes", "after {} minutes", measured=True)
 
 
 def _dev_charts(run: Run, identity: str, line: _Line, axis: Axis) -> list[Markup]:

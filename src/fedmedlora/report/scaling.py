@@ -121,23 +121,30 @@ def scaling_section(run: Run, rows: Sequence[Scaled], identity: str) -> list[Mar
     if not rows:
         return [paragraph("— No score of the setting scaling is recorded yet.")]
     counts = sorted({row.sites for row in rows})
-    axis = Axis("sites", "over sites:", tuple(whole(count) for count in counts))
+    axis = Axis("sites", "over {} sites", tuple(whole(count) for count in counts))
     charts = []
     for task in run.tasks:
         for place, arm in enumerate(dict.fromkeys(row.arm for row in rows)):
             own = [row for row in rows if (row.task, row.rule, row.arm) == (task, "strict", arm)]
             series = [_series(run, own, counts, split) for split in splits_of(run)]
             title = f"{TASK_NAMES[task]}, {arm_label(arm)}: strict F1 by number of sites"
-            series.append(_reference(own, len(counts)))
+            series += _reference(own, len(counts))
             charts.append(line_chart(f"{identity}-{task}-{place}", title, "F1, macro average", series, axis))
-    return [paragraph(_READING), panels(charts), *(_table(rows, task) for task in run.tasks)]
+    reading = f"{_READING}{_CENTRALISED}" if _held(rows) else _READING
+    return [paragraph(reading), panels(charts), *(_table(rows, task) for task in run.tasks)]
 
 
 _READING = (
     "All training notes are divided anew into so many sites: at random (iid), by style, or with skewed labels or "
-    "sizes. F1 is the mean over the study's test sites. One site is every line's beginning. The line without uprights "
-    "is centralised training. Uprights are 95 % intervals by resampling documents."
+    "sizes. F1 is the mean over the study's test sites. One site is every line's beginning. Uprights are 95 % "
+    "intervals by resampling documents."
 )
+_CENTRALISED = " The line without uprights is centralised training."
+
+
+def _held(rows: Sequence[Scaled]) -> bool:
+    """Whether there is centralised training to hold anything against."""
+    return any(row.centralised is not None for row in rows)
 
 
 def _series(run: Run, rows: Sequence[Scaled], counts: Sequence[int], split: str) -> Series:
@@ -154,13 +161,15 @@ def _series(run: Run, rows: Sequence[Scaled], counts: Sequence[int], split: str)
     )
 
 
-def _reference(rows: Sequence[Scaled], counts: int) -> Series:
-    """What centralised training reaches, at every number of sites."""
-    value = rows[0].centralised if rows else None
-    return Series("centralised", 4, tuple((float(place), value) for place in range(counts)))
+def _reference(rows: Sequence[Scaled], counts: int) -> list[Series]:
+    """What centralised training reaches, at every number of sites; nothing where there is none."""
+    if not _held(rows):
+        return []
+    return [Series("centralised", 4, tuple((float(place), rows[0].centralised) for place in range(counts)))]
 
 
 def _table(rows: Sequence[Scaled], task: Task) -> Markup:
+    held = _held(rows)
     body = []
     for row in rows:
         if row.task != task or row.rule != "strict":
@@ -172,22 +181,15 @@ def _table(rows: Sequence[Scaled], task: Task) -> Markup:
                 words(row.split if row.sites > 1 else "—"),
                 number(whole(row.sites)),
                 *(_f1(one) for one in (row, lenient)),
-                *_gap(row),
+                *(_gap(row) if held else []),
                 number(size(row.bytes_exchanged)),
                 number(duration(row.seconds)),
             ]
         )
-    names = (
-        "Arm",
-        "Divided",
-        "Sites",
-        *MODES,
-        "Against centralised",
-        "In per cent of it",
-        "Exchanged",
-        "Training time",
-    )
-    caption = f"{TASK_NAMES[task]}: macro average of F1 by number of sites, strict F1 against centralised training."
+    against = ("Against centralised", "In per cent of it") if held else ()
+    names = ("Arm", "Divided", "Sites", *MODES, *against, "Exchanged", "Training time")
+    compared = ", strict F1 against centralised training" if held else ""
+    caption = f"{TASK_NAMES[task]}: macro average of F1 by number of sites{compared}."
     return table(caption, [[head(name) for name in names]], body)
 
 
@@ -204,16 +206,23 @@ def _gap(row: Scaled) -> list[Markup]:
 
 
 def scaling_sentences(rows: Sequence[Scaled], task: Task) -> list[str]:
-    """For every arm and way to divide: how far from centralised training the most sites are."""
+    """For every arm and way to divide what the most sites reach, and how far from centralised training that is."""
     found = []
     for arm, split in dict.fromkeys((row.arm, row.split) for row in rows if row.sites > 1):
         own = [row for row in rows if row[:4] == (task, "strict", arm, split)]
         most = max(own, key=lambda row: row.sites, default=None)
-        if most is not None and most.difference is not None:
-            bounds = (most.difference_low, most.difference_high)
-            gap = f"{gained(most.difference, *bounds)}{untested(*bounds)}"
-            found.append(
-                f"Over {several(most.sites, 'site')} ({split}) {arm_label(arm)} reaches {points(most.f1)}: {gap} "
-                f"against centralised training, {signed(most.share, 1)} % of its {points(most.centralised)}."
-            )
+        if most is not None:
+            reached = f"Over {several(most.sites, 'site')} ({split}) {arm_label(arm)} reaches {points(most.f1)}"
+            found.append(f"{reached}{_behind(most)}.")
     return found
+
+
+def _behind(most: Scaled) -> str:
+    """How far behind centralised training, or that there is none."""
+    if most.difference is None:
+        return "; there is no centralised training to hold it against"
+    bounds = (most.difference_low, most.difference_high)
+    return (
+        f": {gained(most.difference, *bounds)}{untested(*bounds)} against centralised training, "
+        f"{signed(most.share, 1)} % of its {points(most.centralised)}"
+    )

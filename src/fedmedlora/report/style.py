@@ -22,7 +22,7 @@ CSS = """
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 78rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
 }
 h1, h2, h3, h4 { line-height: 1.25; margin: 2rem 0 0.6rem; }
@@ -41,12 +41,16 @@ nav ul ul { display: flex; flex-wrap: wrap; gap: 0.1rem 1.2rem; margin: 0.2rem 0
 .notice { background: var(--notice); border-left: 6px solid var(--ink); padding: 0.4rem 1rem; }
 .scroll { overflow-x: auto; margin: 0.8rem 0 1.6rem; }
 table { min-width: min(100%, 40rem); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.88rem; }
 caption { text-align: left; padding: 0.3rem 0; color: var(--soft); }
-th, td { border: 1px solid var(--rule); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
+/* As wide as the box that the reader sees, however wide the table that scrolls in it. */
+caption span { display: block; position: sticky; left: 0; max-width: min(62rem, calc(100vw - 3rem)); }
+th, td { border: 1px solid var(--rule); padding: 0.25rem 0.3rem; text-align: left; vertical-align: top; }
 thead th { background: var(--band); }
 tbody { border-bottom: 2px solid var(--rule); }
-td.n { text-align: right; white-space: nowrap; }
+td.n, th[scope="row"] { white-space: nowrap; }
+td.n { text-align: right; }
+th[scope="row"] small { white-space: normal; }
 th small, td small { display: block; color: var(--soft); font-size: 0.82em; font-weight: 400; }
 code { font: 0.85em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 pre { background: var(--band); padding: 0.8rem; overflow-x: auto; white-space: pre-wrap; }
@@ -87,8 +91,13 @@ td.h0, td.h1, td.h2, td.h3, td.h4 { print-color-adjust: exact; }
   @page { margin: 1.2cm; }
   body { max-width: none; padding: 0; font-size: 9pt; }
   nav { display: none; }
-  .scroll { overflow: visible; }
-  table { font-size: 7.5pt; }
+  .scroll { overflow: visible; break-inside: avoid; }
+  caption span { position: static; max-width: none; }
+  th, td { padding: 0.12rem 0.2rem; }
+  th[scope="row"] { white-space: normal; min-width: 14ch; }
+  tr:has(> th.group) { break-after: avoid; }
+  details::details-content { content-visibility: visible; }
+  table { font-size: 7pt; }
   tr, figure, .notice { break-inside: avoid; }
   h2, h3, h4, summary, caption { break-after: avoid; }
   thead { display: table-header-group; }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedmedlora.report.elements import Markup, bullets, element, paragraph, terms
+from fedmedlora.report.estimates import NO_FINDING
 from fedmedlora.report.families import PLAIN, alone, encoder, together
 from fedmedlora.report.findings import Findings
 from fedmedlora.report.gains import Gain, macro_gain
@@ -47,7 +48,7 @@ _NOISE = (
     "Points are F1 times 100; strict F1 counts what has the right type and the same boundaries. In brackets: the 95 % "
     "interval of the difference, both arms on the same resampled documents, averaged over seeds. p: paired "
     "permutation test, corrected after Holm for all tests of its setting; “within the noise” where it is not below "
-    "0.05, “too few documents to tell” where no difference could have brought it there. Averages over sites are not "
+    "0.05, “too few notes to tell” where so few documents differ that it could not be. Averages over sites are not "
     "tested: noise is what their interval says. Where records are too old for both, two 95 % intervals that overlap "
     "are called noise."
 )
@@ -93,14 +94,19 @@ def _joining(gain: Gain, leads: bool) -> str:
             return f"{start}Joining the federation gave {gain.site} {amount} over training alone ({values})."
         case "below":
             return f"{start}{gain.site} loses by joining: {amount} against training alone ({values})."
-        case "within the noise" if gain.held is not None and gain.held.blind:
-            few = f"{gain.site} has too few test documents ({gain.documents}) to tell what joining gives"
+        case "too few notes to tell":
+            few = f"{gain.site} has too few test notes to tell what joining gives{_few(gain)}"
             return f"{start}{few}: {amount} against training alone ({values})."
         case "within the noise":
             said = f"{gain.site} gains nothing beyond the noise by joining"
             return f"{start}{said}: {amount} against training alone ({values})."
         case _:
             return f"{start}{gain.site} stands {amount} from training alone by joining, which is not judged ({values})."
+
+
+def _few(gain: Gain) -> str:
+    """On how many notes the test rests."""
+    return f" (the two differ on {gain.held.of.differing} of {gain.documents})" if gain.held is not None else ""
 
 
 def _p(gain: Gain) -> str:
@@ -129,8 +135,7 @@ def _share(difference: float, of: float) -> str:
 
 def _noise(gain: Gain) -> str:
     """What is to be said behind a difference that is none, or that nothing judges."""
-    verdict = gain.held.said if gain.held is not None else gain.verdict
-    return f" ({verdict})" if gain.verdict in ("within the noise", "not judged") else ""
+    return f" ({gain.verdict})" if gain.verdict in (*NO_FINDING, "not judged") else ""
 
 
 def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:
@@ -142,6 +147,8 @@ def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:
     worse = [gain.site for gain in own if gain.verdict == "below"]
     said = [f"better on {listed(better)}"] if better else []
     said += [f"worse on {listed(worse)}"] if worse else []
+    few = [gain.site for gain in own if gain.verdict == "too few notes to tell"]
+    said += [f"too few notes to tell on {listed(few)}"] if few else []
     if all(gain.verdict == "not judged" for gain in own):
         said = ["not judged"]
     verdict = " and ".join(said) or "no different beyond the noise on any site"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fedmedlora.report.elements import Markup, grouped_table, head, join, missing, number, paragraph, small
-from fedmedlora.report.estimates import Estimate, Held, Versus, estimate, hold
+from fedmedlora.report.estimates import NO_FINDING, Estimate, Held, Versus, estimate, hold
 from fedmedlora.report.families import PLAIN
 from fedmedlora.report.numbers import between, decimal, gained, listed
 from fedmedlora.report.paired import difference, p_value
@@ -95,7 +95,7 @@ def _cell(row: Changed | None) -> Markup:
     under = [small(between(row.of.low, row.of.high))] if row.of.low is not None else []
     if row.held is None:
         return number(join([decimal(row.of.mean), *under, small("no untouched run to compare")]))
-    change = join([difference(row.held), small(f"p {p_value(row.held.p_corrected)}: {row.held.said}")])
+    change = join([difference(row.held), small(f"p {p_value(row.held.p_corrected)}: {row.held.verdict}")])
     return number(join([decimal(row.of.mean), *under, change]))
 
 
@@ -105,7 +105,7 @@ def uneven_sentences(rows: Sequence[Changed], task: Task) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if row.task == task and row.arm in arms[:1] and row.held is not None and row.held.difference is not None:
-            noise = f" ({row.held.said})" if row.held.verdict == "within the noise" else ""
+            noise = f" ({row.held.verdict})" if row.held.verdict in NO_FINDING else ""
             said = f"{row.site} by {gained(row.held.difference, *row.held.interval)}{noise}"
             found.setdefault(row.case, []).append(said)
     return [f"In the case {case} {arm_label(arms[0])} changes {listed(said)}." for case, said in found.items()]

@@ -64,7 +64,7 @@ _CHARTS: tuple[tuple[str, str, Callable[[SiteRound], float | None]], ...] = (
     ("share of the average", "weight", lambda at: at.weight),
     ("nats per target token", "validation loss", lambda at: at.validation_loss),
 )
-_LOSS = Axis("validation loss, nats per target token", "at a loss of", measured=True, from_zero=False)
+_LOSS = Axis("validation loss, nats per target token", "at a loss of {}", measured=True, from_zero=False)
 
 
 def _judged(run: Run, arm: str) -> bool:
