@@ -18,11 +18,10 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
-from fedmedlora.adapters.base import bound_primitive_caches, keep_freed_memory, model_digest, tokenizer_digest
+from fedmedlora.adapters.base import FastTokenizer, bound_primitive_caches, keep_freed_memory, model_digest
 from fedmedlora.errors import BaseModelError, EnvironmentProblem
 
 MINILM = "minilm"
@@ -34,15 +33,8 @@ _PROBE_TOKENS = 8
 
 
 @dataclass(frozen=True)
-class EncoderTokenizer:
-    """An encoder's fast tokenizer; satisfies `markup.encode.SourceTokenizer`."""
-
-    hub: PreTrainedTokenizerBase
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over vocabulary and rules."""
-        return tokenizer_digest(self.hub)
+class EncoderTokenizer(FastTokenizer):
+    """An encoder's fast tokenizer, which begins and ends a text with other tokens than a causal model's."""
 
     @cached_property
     def end_id(self) -> int:
@@ -60,11 +52,6 @@ class EncoderTokenizer:
     def pad_id(self) -> int:
         """A token to fill batches with."""
         return int(self.hub.pad_token_id if self.hub.pad_token_id is not None else self.end_id)
-
-    def tokens(self, text: str) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
-        """Token ids and their character offsets, nothing added."""
-        found = self.hub(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return tuple(found["input_ids"]), tuple((start, end) for start, end in found["offset_mapping"])
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,16 +64,11 @@ class Adapted:
 
     def read(self) -> AdapterState:
         """The adapter as it stands, copied to float32 arrays."""
-        arrays = {name: value.detach().float().cpu().numpy().copy() for name, value in self.named_parameters}
-        return AdapterState(arrays, self.spec)
+        return read_parameters(self.named_parameters, self.spec)
 
     def write(self, state: AdapterState) -> None:
         """Put an adapter in place of the current one. Raises AdapterError when it does not fit this base and spec."""
-        own = dict(self.named_parameters)
-        require_layout(self.spec, {name: tuple(value.shape) for name, value in own.items()}, state)
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(torch.from_numpy(np.array(state.arrays[name])))
+        write_parameters(self.named_parameters, self.spec, state)
 
     def fresh(self, seed: int) -> AdapterState:
         """An untrained adapter: every A Kaiming-uniform by `seed`, every B zero, so the model is still the base."""
@@ -84,6 +80,19 @@ class Adapted:
                 nn.init.kaiming_uniform_(values, a=math.sqrt(5), generator=generator)
             arrays[name] = values.numpy()
         return AdapterState(arrays, self.spec)
+
+
+def read_parameters(named: Sequence[tuple[str, nn.Parameter]], spec: AdapterSpec) -> AdapterState:
+    """Trained weights as they stand, copied to float32 arrays."""
+    return AdapterState({name: value.detach().float().cpu().numpy().copy() for name, value in named}, spec)
+
+
+def write_parameters(named: Sequence[tuple[str, nn.Parameter]], spec: AdapterSpec, state: AdapterState) -> None:
+    """Put a state in place of trained weights. Raises AdapterError when it does not fit them and their spec."""
+    require_layout(spec, {name: tuple(value.shape) for name, value in named}, state)
+    with torch.no_grad():
+        for name, parameter in named:
+            parameter.copy_(torch.from_numpy(np.array(state.arrays[name])))
 
 
 def linear_targets(model: PreTrainedModel) -> tuple[str, ...]:

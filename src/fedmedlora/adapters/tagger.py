@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 
 from fedmedlora.adapters.encoder import EncoderBase
 from fedmedlora.adapters.fused import fuse
-from fedmedlora.adapters.lora import linear_targets, state_name
-from fedmedlora.adapters.state import WHOLE, AdapterSpec, AdapterState, Array, require_layout
+from fedmedlora.adapters.lora import linear_targets, read_parameters, state_name, write_parameters
+from fedmedlora.adapters.state import WHOLE, AdapterSpec, AdapterState, Array
 from fedmedlora.errors import BaseModelError
 from fedmedlora.record import digest_json
 
@@ -85,16 +85,11 @@ class Tagger:
 
     def read(self) -> AdapterState:
         """What is trained, as it stands, copied to float32 arrays."""
-        arrays = {name: value.detach().float().cpu().numpy().copy() for name, value in self.named_parameters}
-        return AdapterState(arrays, self.spec)
+        return read_parameters(self.named_parameters, self.spec)
 
     def write(self, state: AdapterState) -> None:
         """Put a state in place of the current one. Raises AdapterError when it does not fit this encoder and spec."""
-        own = dict(self.named_parameters)
-        require_layout(self.spec, {name: tuple(value.shape) for name, value in own.items()}, state)
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(torch.from_numpy(np.array(state.arrays[name])))
+        write_parameters(self.named_parameters, self.spec, state)
 
     def fresh(self, seed: int) -> AdapterState:
         """An untrained state: heads drawn by `seed`, and the encoder, or a LoRA that changes nothing, as it was.

@@ -92,14 +92,23 @@ def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series]
         places = [place for place in places if ends[0] <= place <= ends[1]]
     scale = _Scale(*ends, ticks[-1])
     middle = (len(drawn) - 1) / 2
-    picture = element(
-        "svg",
-        element("title", title, id=f"{identity}-title"),
-        element("desc", _description(y_label, axis, drawn), id=f"{identity}-desc"),
+    parts = [
         *_axes(scale, ticks, places, axis, y_label),
         *(_line(one, scale, DODGE * (place - middle)) for place, one in enumerate(drawn)),
         *(legend_entry(one.name, one.style, LEGEND_TOP + LEGEND_LINE * place) for place, one in enumerate(drawn)),
-        viewBox=f"0 0 {WIDTH} {LEGEND_TOP + LEGEND_LINE * len(drawn)}",
+    ]
+    height = f"{LEGEND_TOP + LEGEND_LINE * len(drawn)}"
+    return chart_figure(identity, title, _description(y_label, axis, drawn), parts, height)
+
+
+def chart_figure(identity: str, title: str, description: str, parts: Sequence[Markup], height: str) -> Markup:
+    """A drawing with its caption, and in words for who cannot see it."""
+    picture = element(
+        "svg",
+        element("title", title, id=f"{identity}-title"),
+        element("desc", description, id=f"{identity}-desc"),
+        *parts,
+        viewBox=f"0 0 {WIDTH} {height}",
         role="img",
         aria_labelledby=f"{identity}-title {identity}-desc",
     )

@@ -18,7 +18,7 @@ from fedmedlora.report.charts import (
     PLOT_HEIGHT,
     RIGHT,
     TOP,
-    WIDTH,
+    chart_figure,
     dashes,
     legend_entry,
     mark_at,
@@ -60,19 +60,9 @@ def square_chart(
             element("path", d=f"M{LEFT} {y - 4:.1f}h40", class_="axis"),
             text_at(diagonal, LEFT + 48, y, "start"),
         ]
-    picture = element(
-        "svg",
-        element("title", title, id=f"{identity}-title"),
-        element("desc", _description(x_label, y_label, drawn), id=f"{identity}-desc"),
-        *_axes(x_label, y_label),
-        *ideal,
-        *(_line(one) for one in drawn),
-        *legend,
-        viewBox=f"0 0 {WIDTH} {_line_at(len(drawn) + bool(diagonal)):.0f}",
-        role="img",
-        aria_labelledby=f"{identity}-title {identity}-desc",
-    )
-    return element("figure", element("figcaption", title), picture)
+    parts = [*_axes(x_label, y_label), *ideal, *(_line(one) for one in drawn), *legend]
+    height = f"{_line_at(len(drawn) + bool(diagonal)):.0f}"
+    return chart_figure(identity, title, _description(x_label, y_label, drawn), parts, height)
 
 
 def _x(share: float) -> float:
