@@ -5,7 +5,7 @@
 #   make check    linters, types, import contracts, generated documentation
 #   make docs     regenerate docs/cli.md and docs/study-keys.md
 #   make bench    set up with the peers that we are measured against, then the benchmarks
-#   make study    set up with a small encoder, then the open benchmark: every arm, three seeds, over an hour; goes on
+#   make study    set up with a small encoder, then the open benchmark: every arm, three seeds, hours; goes on
 #                 where it stopped. FEDMEDLORA_CORPORA names the folder with the corpora (docs/data.md)
 #
 # Settings: JOBS (processes of make study), PYTHON (the interpreter that makes the virtual environment), VENV (its folder), TORCH_INDEX_URL (an index
