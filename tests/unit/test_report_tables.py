@@ -1,4 +1,4 @@
-"""The report's numbers as CSV, JSON and LaTeX."""
+"""The report's numbers as CSV, JSON, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -64,8 +64,34 @@ def test_latex_has_a_row_for_every_arm(tables: Path) -> None:
     text = (tables / "tables.tex").read_text(encoding="utf-8")
     assert r"Fed-MedLoRA+ & 0.500 & 0.560 & 0.500 & 0.560 \\" in text
     assert r"\multicolumn{2}{c}{north} & \multicolumn{2}{c}{south} \\" in text
-    # Scores of both tasks, differences between arms, rounds to 95 %.
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
+    # Scores of both tasks, differences between arms, rounds to 95 %, costs.
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 5
+
+
+def test_markdown_has_the_sentences_and_every_table(tables: Path) -> None:
+    text = (tables / "tables.md").read_text(encoding="utf-8")
+    blocks = dict(part.split("\n", 1) for part in text.split("\n### ")[1:])
+    assert "- Against centralised training Fed-MedLoRA stands " in blocks["NER in words"]
+    lines = blocks["NER, strict F1, in-domain"].splitlines()
+    assert "| Arm | north | south | Macro average |" in lines
+    assert any(line.startswith("| Fed-MedLoRA | 0.440 (0.390 to 0.490) | 0.440 (") for line in lines)
+    # Both sites' own models stand below the arm, each on every site.
+    assert [line.split(" | ")[0] for line in lines if line.startswith("| …")] == [
+        "| … trained on north",
+        "| … trained on south",
+    ]
+    tabled = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(table) for table in _column_counts(tabled)} == {1}
+
+
+def _column_counts(lines: list[str]) -> list[set[int]]:
+    """For each table the numbers of cells that its lines have."""
+    counts: list[set[int]] = []
+    for place, line in enumerate(lines):
+        if place + 1 < len(lines) and set(lines[place + 1]) <= set("|- "):
+            counts.append(set())
+        counts[-1].add(line.count(" | ") + 1)
+    return counts
 
 
 def test_the_report_judges_by_the_paired_tests(tmp_path: Path) -> None:

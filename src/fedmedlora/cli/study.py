@@ -131,7 +131,7 @@ def report(
     ] = None,
     tables: Annotated[
         Path | None,
-        typer.Option("--tables", metavar="DIR", help="Also write the numbers as CSV, JSON and LaTeX tables here."),
+        typer.Option("--tables", metavar="DIR", help="Also write the numbers as CSV, JSON, Markdown and LaTeX here."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
