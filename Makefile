@@ -3,7 +3,7 @@
 #   make demo     set up, then a whole small federated study on generated notes, with a report
 #   make test     set up, then the tests
 #   make check    linters, types, import contracts, generated documentation
-#   make docs     regenerate docs/cli.md and docs/study-keys.md
+#   make docs     regenerate docs/cli.md, docs/study-keys.md and the tables of docs/results.md and results/
 #   make bench    set up with the peers that we are measured against, then the benchmarks
 #   make study    set up with a small encoder, then the open benchmark: every arm, three seeds, hours; goes on
 #                 where it stopped. FEDMEDLORA_CORPORA names the folder with the corpora (docs/data.md)
@@ -68,10 +68,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/make_cli_reference.py --check
+	$(BIN)/python scripts/make_docs.py --check
 
 docs: $(VENV)/.installed
-	$(BIN)/python scripts/make_cli_reference.py
+	$(BIN)/python scripts/make_docs.py
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks

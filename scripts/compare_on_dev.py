@@ -48,8 +48,8 @@ class Bench:
     dev: Mapping[str, tuple[Corpus, list[Batch]]]
 
     @classmethod
-    def of(cls, resident: Resident) -> Bench:
-        """Draw the dev examples that every way is judged by."""
+    def of(cls, resident: Resident, judged: int = _JUDGED) -> Bench:
+        """Draw the dev examples that every way is judged by, so many of each site and task."""
         config = resident.config
         examples = {site: resident.corpus([site]) for site in config.members}
         examples["all"] = resident.corpus(config.members)
@@ -60,7 +60,7 @@ class Bench:
                     resident.sites[site].parts["dev"],
                     resident.encoder,
                     (task,),
-                    max_per_task=_JUDGED,
+                    max_per_task=judged,
                     marked_share=MARKED_SHARE,
                     seed=f"judged/{site}",
                 )

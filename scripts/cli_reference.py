@@ -1,20 +1,14 @@
-"""Write docs/cli.md and docs/study-keys.md from the program; with --check, say whether they are current."""
+"""The page docs/cli.md out of the program's own help."""
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import typer
 
 from fedmedlora.cli.main import app
-from study_keys import study_keys
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 100
 
 HEAD = """\
@@ -59,31 +53,3 @@ def _commands(context: click.Context) -> Iterator[click.Context]:
             child = command.get_command(context, name)
             if child is not None:
                 yield from _commands(click.Context(child, info_name=name, parent=context))
-
-
-def main() -> int:
-    """Write the pages, or compare them: 0 when all are current, 1 when not."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page is not current")
-    pages = {"cli.md": reference(), "study-keys.md": study_keys()}
-    if parser.parse_args().check:
-        return max(_compare(name, wanted) for name, wanted in pages.items())
-    for name, wanted in pages.items():
-        (DOCS / name).write_text(wanted, encoding="utf-8")
-    return 0
-
-
-def _compare(name: str, wanted: str) -> int:
-    path = DOCS / name
-    found = path.read_text(encoding="utf-8") if path.exists() else ""
-    if found == wanted:
-        return 0
-    sys.stderr.writelines(
-        difflib.unified_diff(found.splitlines(True), wanted.splitlines(True), f"docs/{name}", "the program")
-    )
-    print(f"docs/{name} is not what the program says. Run `make docs`.", file=sys.stderr)
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
