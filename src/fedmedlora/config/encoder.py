@@ -17,6 +17,18 @@ class BertConfig(Checked):
     )
     lr: Positive = Field(default=1e-4, description="peak learning rate where all weights are trained")
     lora_lr: Positive = Field(default=2e-3, description="peak learning rate of LoRA and heads")
+    federated_lr: Positive | None = Field(
+        default=None, description="lr of the arms whose weights are averaged; none: lr"
+    )
+    federated_lora_lr: Positive | None = Field(
+        default=None, description="lora_lr of the arms whose adapters are averaged; none: lora_lr"
+    )
+
+    def rate(self, *, whole: bool, federated: bool) -> float:
+        """Peak learning rate of an arm that trains all weights or a LoRA, averaged or not."""
+        alone, averaged = (self.lr, self.federated_lr) if whole else (self.lora_lr, self.federated_lora_lr)
+        return averaged or alone if federated else alone
+
     epochs_per_round: Count | None = Field(default=None, description="passes over a site's examples in one round")
     batch_size: Count | None = Field(default=None, description="examples per batch")
     rank: Count | None = Field(default=None, description="LoRA r")

@@ -304,7 +304,7 @@ def bert_settings(cell: Cell, training: TrainingConfig, bert: BertConfig) -> Tra
     """Training settings of a cell whose arm trains an encoder: its own where [bert] has them, else [training]'s."""
     return replace(
         cell_settings(cell, training, ProxConfig()),
-        lr=bert.lr if cell.arm in BERT_WHOLE else bert.lora_lr,
+        lr=bert.rate(whole=cell.arm in BERT_WHOLE, federated=cell.federated),
         epochs=bert.epochs_per_round or training.epochs_per_round,
         batch_size=bert.batch_size or training.batch_size,
     )
