@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from fedmedlora.config import FileSplit, PartFiles, SeededSplit, StudyConfig, load_study, study_table, study_toml
+from fedmedlora.config.encoder import BertConfig
 from fedmedlora.errors import ConfigError
 
 STUDY = """
@@ -227,3 +228,11 @@ def test_a_missing_study_file_and_a_folder_are_named(tmp_path: Path) -> None:
 def test_a_study_never_changes(study: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load(study).rounds = 5  # type: ignore[misc]
+
+
+def test_an_encoder_has_a_rate_of_its_own_where_it_is_averaged() -> None:
+    same = BertConfig(lr=1e-4, lora_lr=1e-3)
+    assert [same.rate(whole=whole, federated=True) for whole in (True, False)] == [1e-4, 1e-3]
+    other = BertConfig(lr=1e-4, lora_lr=1e-3, federated_lr=3e-4, federated_lora_lr=4e-3)
+    assert [other.rate(whole=whole, federated=True) for whole in (True, False)] == [3e-4, 4e-3]
+    assert [other.rate(whole=whole, federated=False) for whole in (True, False)] == [1e-4, 1e-3]
