@@ -16,7 +16,7 @@ class BertConfig(Checked):
         default=None, min_length=1, description="'minilm', a folder, or a Hugging Face hub name; the arms need it"
     )
     lr: Positive = Field(default=1e-4, description="peak learning rate where all weights are trained")
-    lora_lr: Positive = Field(default=2e-3, description="peak learning rate of LoRA and heads")
+    lora_lr: Positive = Field(default=5e-4, description="peak learning rate of LoRA and heads")
     federated_lr: Positive | None = Field(
         default=None, description="lr of the arms whose weights are averaged; none: lr"
     )
