@@ -72,7 +72,7 @@ def _tables(run: Run, findings: Findings) -> Iterator[FlatTable]:
                 *(with_bounds(row.f1, row.low, row.high), *_held(row.over_base)),
             ]
             for row in findings.few_notes
-            if row.rule == "strict"
+            if row.rule == "strict" and row.f1 is not None
         ],
     )
     yield FlatTable(
@@ -155,7 +155,7 @@ def _confidence(run: Run, setting: str, task: Task) -> Iterator[list[str]]:
         for arm in arms_in(run, setting):
             scores = [one for one in own_scores(run, setting, arm) if one.test_site == site]
             known = [one.confidence[task] for one in scores if task in one.confidence]
-            if known:
+            if any(one.auprc is not None for one in known):
                 columns = zip(*((one.auprc, one.ece, one.brier) for one in known), strict=True)
                 means = [decimal(Spread.of(column).mean) for column in columns]
                 yield [setting, TASK_NAMES[task], site, arm_label(arm), *means]

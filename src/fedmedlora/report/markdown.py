@@ -51,15 +51,14 @@ def _sentences(run: Run, findings: Findings, task: Task) -> str:
 
 
 def _scores(run: Run, setting: str, task: Task, mode: Mode) -> str:
-    """Arms by sites with intervals; of single-site arms on sites that train also each model on the others' notes."""
+    """Arms by sites with intervals, and each of the single-site models on every site; "" where nothing is defined."""
     sites, annotated = tested_sites(run, setting), annotated_sites(run, setting, task)
     rows = []
     for arm in arms_in(run, setting):
-        here = own_scores(run, setting, arm)
-        if any(task in score.tasks for score in here):
-            rows.append([_label(arm, setting), *_cells(here, sites, annotated, task, mode)])
+        rows.append([_label(arm, setting), *_cells(own_scores(run, setting, arm), sites, annotated, task, mode)])
         if arm in SINGLE_SITE:
             rows += _models(run, setting, task, mode, arm)
+    rows = [row for row in rows if set(row[1:]) != {DASH}]
     if not rows:
         return ""
     seeds = len(seeds_of(run))
@@ -82,11 +81,7 @@ def _models(run: Run, setting: str, task: Task, mode: Mode, arm: str) -> list[li
     for one in scores:
         found.setdefault(one.trained_on, []).append(one)
     sites, annotated = tested_sites(run, setting), annotated_sites(run, setting, task)
-    return [
-        [f"… trained on {site}", *_cells(own, sites, annotated, task, mode)]
-        for site, own in sorted(found.items())
-        if any(task in one.tasks for one in own)
-    ]
+    return [[f"… trained on {site}", *_cells(own, sites, annotated, task, mode)] for site, own in sorted(found.items())]
 
 
 def _cells(
