@@ -25,14 +25,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compare_on_dev import Bench
+from compare_on_dev import Bench, train_round
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.config.study_file import load_study
 from fedmedlora.studies.resident import load_resident
 from fedmedlora.training.batch import Batch, Corpus
-from fedmedlora.training.causal import fit, loss_over, validation_batches
-from fedmedlora.training.loop import Moments, Schedule, TrainSettings
+from fedmedlora.training.causal import loss_over, validation_batches
+from fedmedlora.training.loop import Moments, TrainSettings
 from fedmedlora.training.objective import judgement, summed_loss
 
 KINDS = ("size", "site", "module")
@@ -105,18 +105,12 @@ def run_kind(bench: Bench, kind: str, seed: int, passes: int) -> dict[str, objec
     members, adapted = bench.resident.config.members, bench.resident.adapted
     settings = TrainSettings(lr=3e-3, epochs=passes, batch_size=16, bf16=True, keep_moments=True)
     fitted, judged = ({name: _half(bench, part[0], place) for name, part in bench.dev.items()} for place in (0, 1))
-    state, moments, rounds = adapted.fresh(seed), dict[str, Moments](), []
+    state, rounds = adapted.fresh(seed), []
+    moments: dict[str, Moments] = {}
     for number in range(_ROUNDS):
-        states, sizes = {}, {}
-        for site in members:
-            adapted.write(state)
-            steps = settings.steps(len(bench.examples[site]))
-            schedule = Schedule(number * steps, _ROUNDS * steps, settings.warmup_fraction)
-            name = f"{seed}/{site}/round {number}"
-            done = fit(adapted, bench.examples[site], settings, schedule, seed=name, moments=moments.get(site))
-            assert done.moments is not None
-            moments[site], states[site], sizes[site] = done.moments, adapted.read(), float(done.target_tokens)
-        mixture = Mixture(bench, states, sizes, kind)
+        trained = train_round(bench, members, state, settings, (number, _ROUNDS), seed, moments)
+        moments = trained.moments
+        mixture = Mixture(bench, trained.states, trained.weights, kind)
         mixture.write()
         before = [_loss(bench, parts, settings) for parts in (fitted, judged)]
         if kind != "size":

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,31 +102,55 @@ def run_way(bench: Bench, way: Mapping[str, Any]) -> dict[str, object]:
     moments: dict[str, Moments] = {}
     losses, seconds = [], 0.0
     for number in range(rounds):
-        states, weights = {}, {}
         kept = moments if way.get("keep", len(members) == 1) or way.get("average_moments") else {}
-        for site in members:
-            bench.resident.adapted.write(state)
-            steps = settings.steps(len(bench.examples[site]))
-            schedule = Schedule(number * steps, rounds * steps, settings.warmup_fraction)
-            done = fit(
-                bench.resident.adapted,
-                bench.examples[site],
-                settings,
-                schedule,
-                seed=f"{seed}/{site}/round {number}",
-                moments=kept.get(site),
-            )
-            assert done.moments is not None
-            moments[site] = done.moments
-            states[site], weights[site] = bench.resident.adapted.read(), float(done.target_tokens)
-            seconds += done.seconds
+        trained = train_round(bench, members, state, settings, (number, rounds), seed, kept)
+        moments, seconds = trained.moments, seconds + trained.seconds
         if way.get("average_moments"):
-            moments = dict.fromkeys(members, mean_moments(moments, weights))
-        state = coordinator.combine(state, states, weights)
+            moments = dict.fromkeys(members, mean_moments(moments, trained.weights))
+        state = coordinator.combine(state, trained.states, trained.weights)
         losses.append(bench.loss(state, settings))
     f1 = bench.f1(state)
     means = {task: fmean(value for key, value in f1.items() if key.endswith(task)) for task in ("ner", "re")}
     return {"way": dict(way), "seconds": seconds, "dev_loss": losses, "dev_f1": f1, "mean_f1": means}
+
+
+class Trained(NamedTuple):
+    """What a round's members send, by site. weights: their target tokens. seconds: of all together."""
+
+    states: dict[str, AdapterState]
+    weights: dict[str, float]
+    moments: dict[str, Moments]
+    seconds: float
+
+
+def train_round(
+    bench: Bench,
+    members: Sequence[str],
+    state: AdapterState,
+    settings: TrainSettings,
+    place: tuple[int, int],
+    seed: int,
+    kept: Mapping[str, Moments],
+) -> Trained:
+    """Train every member from the same adapter. place: number of the round, from 0, and of rounds in all."""
+    number, rounds = place
+    trained = Trained({}, {}, {}, 0.0)
+    for site in members:
+        bench.resident.adapted.write(state)
+        steps = settings.steps(len(bench.examples[site]))
+        done = fit(
+            bench.resident.adapted,
+            bench.examples[site],
+            settings,
+            Schedule(number * steps, rounds * steps, settings.warmup_fraction),
+            seed=f"{seed}/{site}/round {number}",
+            moments=kept.get(site),
+        )
+        assert done.moments is not None
+        trained.moments[site], trained.states[site] = done.moments, bench.resident.adapted.read()
+        trained.weights[site] = float(done.target_tokens)
+        trained = trained._replace(seconds=trained.seconds + done.seconds)
+    return trained
 
 
 class Coordinator:
