@@ -23,15 +23,14 @@ class BertConfig(Checked):
     federated_lora_lr: Positive | None = Field(
         default=None, description="lora_lr of the arms whose adapters are averaged; none: lora_lr"
     )
-
-    def rate(self, *, whole: bool, federated: bool) -> float:
-        """Peak learning rate of an arm that trains all weights or a LoRA, averaged or not."""
-        alone, averaged = (self.lr, self.federated_lr) if whole else (self.lora_lr, self.federated_lora_lr)
-        return averaged or alone if federated else alone
-
     epochs_per_round: Count | None = Field(default=None, description="passes over a site's examples in one round")
     batch_size: Count | None = Field(default=None, description="examples per batch")
     rank: Count | None = Field(default=None, description="LoRA r")
     alpha: Positive | None = Field(default=None, description="LoRA alpha")
     dropout: Fraction | None = Field(default=None, description="LoRA dropout probability")
     max_tokens: Count = Field(default=512, description="tokens of a text; what is beyond is cut off and counted")
+
+    def rate(self, *, whole: bool, federated: bool) -> float:
+        """Peak learning rate of an arm that trains all weights or a LoRA, averaged or not."""
+        alone, averaged = (self.lr, self.federated_lr) if whole else (self.lora_lr, self.federated_lora_lr)
+        return averaged or alone if federated else alone
