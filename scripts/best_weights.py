@@ -17,20 +17,23 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from compare_on_dev import Bench, train_round
+from fedmedlora.adapters.lora import Adapted
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.config.study_file import load_study
+from fedmedlora.markup.encode import Example
+from fedmedlora.studies.families import Families
 from fedmedlora.studies.resident import load_resident
-from fedmedlora.training.batch import Batch, Corpus
+from fedmedlora.training.batch import Batch, Corpus, prepare
 from fedmedlora.training.causal import loss_over, validation_batches
 from fedmedlora.training.loop import Moments, TrainSettings
 from fedmedlora.training.objective import judgement, summed_loss
@@ -41,15 +44,26 @@ _STEPS = 12
 _STEP = 0.4
 """Adam's rate on the logarithms of weights: a dozen steps can move a weight by two orders of magnitude."""
 
-Parts = Mapping[str, tuple[Corpus, list[Batch]]]
+
+class Part(NamedTuple):
+    """One half of a site's dev examples of one task."""
+
+    corpus: Corpus
+    batches: list[Batch]
+
+    @classmethod
+    def of(cls, adapted: Adapted, examples: Sequence[Example]) -> Part:
+        """Put into tensors once."""
+        corpus = prepare(examples)
+        return cls(corpus, validation_batches(adapted, corpus))
 
 
 class Mixture:
     """An average of sites' adapters as a function of its weights, softmax over sites, one row a group of tensors."""
 
     def __init__(self, bench: Bench, states: Mapping[str, AdapterState], sizes: Mapping[str, float], kind: str) -> None:
-        self._adapted = bench.resident.adapted
-        self._names = [name for name, _ in self._adapted.named_parameters]
+        self._learner = bench.family.learner
+        self._names = [name for name, _ in self._learner.named_parameters]
         modules = {name: name.rpartition(".lora_")[0] if kind == "module" else "" for name in self._names}
         rows = {module: row for row, module in enumerate(dict.fromkeys(modules.values()))}
         self._row = {name: rows[module] for name, module in modules.items()}
@@ -68,32 +82,31 @@ class Mixture:
         """Put the average into the model."""
         weights = self.weights.detach()
         with torch.no_grad():
-            for name, parameter in self._adapted.named_parameters:
+            for name, parameter in self._learner.named_parameters:
                 parameter.copy_(torch.tensordot(weights[self._row[name]], self._stacks[name], dims=1))
 
     def pull(self) -> None:
         """Carry the gradient of the model's weights to the logits."""
         found = torch.zeros_like(self.logits)
-        for name, parameter in self._adapted.named_parameters:
+        for name, parameter in self._learner.named_parameters:
             assert parameter.grad is not None
             found[self._row[name]] += (self._stacks[name] * parameter.grad).flatten(1).sum(1)
         self.logits.grad = None
         self.weights.backward(found)
 
 
-def learn(mixture: Mixture, bench: Bench, parts: Parts, settings: TrainSettings) -> None:
+def learn(mixture: Mixture, adapted: Adapted, parts: Mapping[str, Part], settings: TrainSettings) -> None:
     """Gradient descent on the mean over parts of their mean loss."""
-    adapted = bench.resident.adapted
     optimizer = torch.optim.Adam([mixture.logits], lr=_STEP)
     for _ in range(_STEPS):
         mixture.write()
         for parameter in adapted.parameters:
             parameter.grad = None
-        for corpus, batches in parts.values():
-            tokens = sum(len(batch.targets) for batch in batches)
-            for batch in batches:
+        for part in parts.values():
+            tokens = sum(len(batch.targets) for batch in part.batches)
+            for batch in part.batches:
                 with autocast(settings.bf16):
-                    loss = summed_loss(adapted.readout, corpus, batch, judgement(settings.objective))
+                    loss = summed_loss(adapted.readout, part.corpus, batch, judgement(settings.objective))
                 (loss / tokens / len(parts)).backward()
         mixture.pull()
         optimizer.step()
@@ -104,7 +117,9 @@ def run_kind(bench: Bench, kind: str, seed: int, passes: int) -> dict[str, objec
     """Federate with one kind of weights."""
     members, adapted = bench.resident.config.members, bench.resident.adapted
     settings = TrainSettings(lr=3e-3, epochs=passes, batch_size=16, bf16=True, keep_moments=True)
-    fitted, judged = ({name: _half(bench, part[0], place) for name, part in bench.dev.items()} for place in (0, 1))
+    fitted, judged = (
+        {name: Part.of(adapted, examples[place::2]) for name, examples in bench.judged.items()} for place in (0, 1)
+    )
     state, rounds = adapted.fresh(seed), []
     moments: dict[str, Moments] = {}
     for number in range(_ROUNDS):
@@ -112,11 +127,11 @@ def run_kind(bench: Bench, kind: str, seed: int, passes: int) -> dict[str, objec
         moments = trained.moments
         mixture = Mixture(bench, trained.states, trained.weights, kind)
         mixture.write()
-        before = [_loss(bench, parts, settings) for parts in (fitted, judged)]
+        before = [_loss(adapted, parts, settings) for parts in (fitted, judged)]
         if kind != "size":
-            learn(mixture, bench, fitted, settings)
+            learn(mixture, adapted, fitted, settings)
         state = adapted.read()
-        after = [_loss(bench, parts, settings) for parts in (fitted, judged)]
+        after = [_loss(adapted, parts, settings) for parts in (fitted, judged)]
         rounds.append({"by_size": before, "loss": after, "weights": mixture.weights.tolist()})
         print(f"{kind}, round {number + 1}: fit and judged loss {before} -> {after}", flush=True)
     f1 = bench.f1(state)
@@ -124,14 +139,8 @@ def run_kind(bench: Bench, kind: str, seed: int, passes: int) -> dict[str, objec
     return {"kind": kind, "seed": seed, "sites": members, "rounds": rounds, "dev_f1": f1, "mean_f1": means}
 
 
-def _half(bench: Bench, corpus: Corpus, place: int) -> tuple[Corpus, list[Batch]]:
-    """Every second example."""
-    half = replace(corpus, examples=corpus.examples[place::2])
-    return half, validation_batches(bench.resident.adapted, half)
-
-
-def _loss(bench: Bench, parts: Parts, settings: TrainSettings) -> float:
-    return fmean(loss_over(bench.resident.adapted, *part, settings).mean for part in parts.values())
+def _loss(adapted: Adapted, parts: Mapping[str, Part], settings: TrainSettings) -> float:
+    return fmean(loss_over(adapted, part.corpus, part.batches, settings).mean for part in parts.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -145,7 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as `fedmedlora run` has it")
     given = parser.parse_args(arguments)
     caps = [f"training.max_train_examples={given.examples}", 'arms=["fedmedlora"]', 'settings=["in-domain"]']
-    bench = Bench.of(load_resident(load_study(given.study, [*caps, *given.set])), given.judged)
+    resident = load_resident(load_study(given.study, [*caps, *given.set]))
+    bench = Bench.of(resident, Families(resident).causal, given.judged)
     for kind in KINDS:
         line = run_kind(bench, kind, given.seed, given.passes)
         with given.out.open("a", encoding="utf-8") as file:

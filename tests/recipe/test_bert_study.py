@@ -117,6 +117,7 @@ def test_every_model_has_a_whole_card_and_loads_elsewhere(done: Path, study: Pat
         assert sum(digest in card for digest in digests) == 1
         whole = folder.relative_to(done / "adapters").parts[0] in BERT_WHOLE
         assert ("r = 3" in card) != whole
+        assert f"| Peak learning rate | {'0.003' if whole else '0.01'}, heads 0.005, one cosine" in card
         if whole:
             model: torch.nn.Module = AutoModelForTokenClassification.from_pretrained(folder)
         else:

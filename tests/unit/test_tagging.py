@@ -188,6 +188,26 @@ def test_a_federation_of_one_site_is_that_site_alone(encoder: Path, lora: Lora |
     assert result.registrations[0].target_tokens == lesson(tagger).target_tokens()
 
 
+@KINDS
+def test_heads_have_a_rate_of_their_own(encoder: Path, lora: Lora | None) -> None:
+    tagger = tagger_of(encoder, lora)
+    assert {name for name in dict(tagger.named_parameters) if "classifier" in name or "beside" in name} == tagger.heads
+
+    def largest_moves(head_lr: float) -> tuple[float, float]:
+        """Of any weight of the heads and of the rest, in one step, in which AdamW moves each by about its rate."""
+        fresh = tagger.fresh(5)
+        tagger.write(fresh)
+        settings = replace(SETTINGS, lr=1e-3, head_lr=head_lr, epochs=1, batch_size=len(taught))
+        optimise(taught, settings, Schedule(0, 1, 0.0), seed="test")
+        state = tagger.read()
+        moved = {name: float(np.abs(state.arrays[name] - fresh.arrays[name]).max()) for name in state.arrays}
+        return max(moved[name] for name in tagger.heads), max(moved[name] for name in moved.keys() - tagger.heads)
+
+    taught = lesson(tagger)
+    assert largest_moves(2e-2) == pytest.approx((2e-2, 1e-3), rel=1e-2)
+    assert largest_moves(0.0) == pytest.approx((1e-3, 1e-3), rel=1e-2)
+
+
 def test_a_round_asked_for_again_gives_the_same_bits(encoder: Path, tmp_path: Path) -> None:
     settings = settings_to_scalars(replace(SETTINGS, keep_moments=True))
     tagger = tagger_of(encoder, Lora(2, 8.0, dropout=0.2))

@@ -62,6 +62,11 @@ class Adapted:
         found = [(state_name(name), value) for name, value in self.model.named_parameters() if value.requires_grad]
         return sorted(found, key=lambda item: item[0])
 
+    @property
+    def heads(self) -> frozenset[str]:
+        """None: the base answers with the output layer that it has."""
+        return frozenset()
+
     def read(self) -> AdapterState:
         """The adapter as it stands, copied to float32 arrays."""
         return read_parameters(self.named_parameters, self.spec)

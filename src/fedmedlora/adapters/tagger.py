@@ -70,6 +70,13 @@ class Tagger:
         found += [(f"beside.{name}", value) for name, value in self.beside.named_parameters()]
         return sorted(found, key=lambda item: item[0])
 
+    @property
+    def heads(self) -> frozenset[str]:
+        """Names of the heads' weights and biases."""
+        heads = [getattr(self.trunk, self.encoder.head), *self.beside.values()]
+        own = {id(parameter) for head in heads for parameter in head.parameters()}
+        return frozenset(name for name, parameter in self.named_parameters if id(parameter) in own)
+
     def place_states(self, batch: TagBatch) -> Tensor:
         """The hidden states at the places of a batch, row after row: [places, width]."""
         states: Tensor = self.encoder.blocks(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state

@@ -16,13 +16,14 @@ class BertConfig(Checked):
         default=None, min_length=1, description="'minilm', a folder, or a Hugging Face hub name; the arms need it"
     )
     lr: Positive = Field(default=1e-4, description="peak learning rate where all weights are trained")
-    lora_lr: Positive = Field(default=5e-4, description="peak learning rate of LoRA and heads")
+    lora_lr: Positive = Field(default=5e-4, description="peak learning rate of a LoRA")
     federated_lr: Positive | None = Field(
         default=None, description="lr of the arms whose weights are averaged; none: lr"
     )
     federated_lora_lr: Positive | None = Field(
         default=None, description="lora_lr of the arms whose adapters are averaged; none: lora_lr"
     )
+    head_lr: Positive = Field(default=5e-3, description="peak learning rate of the heads, which begin at random")
     epochs_per_round: Count | None = Field(default=None, description="passes over a site's examples in one round")
     batch_size: Count | None = Field(default=None, description="examples per batch")
     rank: Count | None = Field(default=None, description="LoRA r")

@@ -156,12 +156,13 @@ def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained:
         return []
     settings = train_settings(config, cell)
     few = isinstance(cell.variant, LowResource)
+    own_rate = f", heads {settings.head_lr:g}" if settings.head_lr else ""
     rows = [
         *([] if few else [("Rounds × passes", f"{trained['rounds']} × {settings.epochs}")]),
         ("Optimizer steps", f"{trained['steps']:,}, over all sites"),
         ("Target tokens", f"{trained['target_tokens']:,}, repeats counted"),
         ("Objective", objective(settings, cell)),
-        ("Peak learning rate", f"{settings.lr:g}, one cosine over all steps"),
+        ("Peak learning rate", f"{settings.lr:g}{own_rate}, one cosine over all steps"),
         ("Examples a step", f"{settings.batch_size * settings.gradient_accumulation}"),
         ("Precision", str(info["machine"].get("precision", "not recorded"))),
         ("Seconds", f"{trained['seconds']:,.0f} on {_machine(info)}"),

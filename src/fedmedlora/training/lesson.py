@@ -32,6 +32,11 @@ class Learner(Protocol):
         """Names as in AdapterState, with their trained weights, in a fixed order."""
         ...
 
+    @property
+    def heads(self) -> frozenset[str]:
+        """Names of what begins at random and answers; empty where the model answers with what it has."""
+        ...
+
     def read(self) -> AdapterState:
         """What is trained, as it stands."""
         ...

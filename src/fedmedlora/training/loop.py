@@ -31,17 +31,18 @@ _ADAM_EPSILON = 1e-8
 class TrainSettings:
     """How a stretch of training runs.
 
-    lr: peak learning rate. epochs: passes over the examples in one round. batch_size: examples a batch;
-    gradient_accumulation: batches an optimizer step. pack_tokens: most tokens in one forward pass, into as many of
-    which a batch is divided as it needs; 0: as memory allows. warmup_fraction: share of the whole federation's steps.
-    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast, where the machine has such arithmetic.
-    checkpointing: recompute activations.
+    lr: peak learning rate; head_lr: that of heads, which begin at random; 0: lr. epochs: passes over the examples in
+    one round. batch_size: examples a batch; gradient_accumulation: batches an optimizer step. pack_tokens: most
+    tokens in one forward pass, into as many of which a batch is divided as it needs; 0: as memory allows.
+    warmup_fraction: share of the whole federation's steps. clip_norm_l2: largest L2 norm of a step's gradient. bf16:
+    autocast, where the machine has such arithmetic. checkpointing: recompute activations.
     keep_moments: carry AdamW's moments from round to round instead of starting each at zero. train_a: False leaves
     every A as it is and trains B alone (FFA-LoRA, arXiv 2403.12313). proximal_mu: strength of FedProx's pull towards
     the adapter that the stretch begins with, mu/2 ‖w − w₀‖² added to the loss (arXiv 1812.06127); 0: none.
     """
 
     lr: float = 2e-4
+    head_lr: float = 0.0
     objective: Objective = "choice"
     epochs: int = 2
     batch_size: int = 4
@@ -151,7 +152,7 @@ def optimise(
         torch.manual_seed(_number(seed))
         for number, step in enumerate(steps):
             for group in optimizer.param_groups:
-                group["lr"] = settings.lr * schedule.factor(number)
+                group["lr"] = group["peak_lr"] * schedule.factor(number)
             taken = _step(trained, lesson, step, settings, optimizer, number)
             nats, tokens = nats + taken.nats, tokens + taken.target_tokens
             if on_step is not None:
@@ -195,6 +196,7 @@ class _Trained:
     """The tensors that a stretch trains, by name; those that it leaves alone; and where the former began."""
 
     parameters: Mapping[str, torch.nn.Parameter]
+    heads: frozenset[str]
     frozen: Sequence[torch.nn.Parameter]
     origin: Sequence[Tensor]
 
@@ -204,7 +206,7 @@ class _Trained:
         chosen = {name: value for name, value in named.items() if settings.trains(name)}
         frozen = [value for name, value in named.items() if name not in chosen]
         origin = [value.detach().clone() for value in chosen.values()] if settings.proximal_mu else []
-        return cls(chosen, frozen, origin)
+        return cls(chosen, learner.heads, frozen, origin)
 
     def pull(self, mu: float) -> None:
         """Add the gradient of mu/2 ‖w − w₀‖² to that of the loss."""
@@ -235,8 +237,12 @@ def _training_mode(learner: Learner, settings: TrainSettings, trained: _Trained)
 
 
 def _optimizer(trained: _Trained, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in trained.parameters.items():
+        peak_lr = (settings.head_lr if name in trained.heads else 0.0) or settings.lr
+        groups.setdefault(peak_lr, []).append(parameter)
     optimizer = torch.optim.AdamW(
-        list(trained.parameters.values()),
+        [{"params": members, "peak_lr": peak_lr} for peak_lr, members in groups.items()],
         lr=settings.lr,
         betas=_ADAM_BETAS,
         eps=_ADAM_EPSILON,
