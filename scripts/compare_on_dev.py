@@ -4,11 +4,11 @@
 
 The study file says base, encoder, sites and their splits. Each entry of the JSON file is one way: `name`; `model`
 ("causal", the default, "bert-whole" or "bert-lora"); `arm` ("fed", the default, "central", or a site's name: that
-site alone); `rounds`, `epochs` a round, `batch_size`, `lr`, `head_lr`, `warmup_fraction`, `seed`; `keep` (AdamW's
-moments stay at the site from round to round), `average_moments` (they are averaged with the adapters); `train_a`
-(false: A stays as it was drawn); `combine` ("factors" or "product") with `residual`; `server_lr`, `server_momentum`.
-A line of OUT.jsonl holds the entry, seconds, and by round the mean loss and at the end strict F1, on dev notes alone.
-Test portions are not looked at.
+site alone); `rounds`, `epochs` a round, `batch_size`, `lr`, `head_lr`, `warmup_fraction`, `head_warmup_fraction`,
+`seed`; `keep` (AdamW's moments stay at the site from round to round), `average_moments` (they are averaged with the
+adapters); `train_a` (false: A stays as it was drawn); `combine` ("factors" or "product") with `residual`;
+`server_lr`, `server_momentum`. A line of OUT.jsonl holds the entry, seconds, and by round the mean loss and at the
+end strict F1, on dev notes alone. Test portions are not looked at.
 
 Losses are nats per target token on up to 200 dev examples of each site and task, half of which mark something.
 """
@@ -40,7 +40,7 @@ from fedmedlora.training.batch import prepare
 from fedmedlora.training.causal import loss_over, validation_batches
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 from fedmedlora.training.lesson import Judged, Lesson
-from fedmedlora.training.loop import Moments, Schedule, TrainSettings, optimise
+from fedmedlora.training.loop import Moments, TrainSettings, optimise
 from fedmedlora.training.tagging import TagLesson, prepare_tags, tag_loss
 
 _JUDGED = 200
@@ -118,6 +118,7 @@ def run_way(bench: Bench, way: Mapping[str, Any]) -> dict[str, object]:
         epochs=way.get("epochs", 2),
         batch_size=way.get("batch_size", 16),
         warmup_fraction=way.get("warmup_fraction", 0.03),
+        head_warmup_fraction=way.get("head_warmup_fraction", 0.03),
         bf16=True,
         keep_moments=True,
         train_a=way.get("train_a", True),
@@ -172,11 +173,10 @@ def train_round(
     trained = Trained({}, {}, {}, {}, 0.0)
     for site in members:
         learner.write(state)
-        steps = settings.steps(len(bench.lessons[site]))
         done = optimise(
             bench.lessons[site],
             settings,
-            Schedule(number * steps, rounds * steps, settings.warmup_fraction),
+            settings.schedule(len(bench.lessons[site]), number, rounds),
             seed=f"{seed}/{site}/round {number}",
             moments=kept.get(site),
         )

@@ -208,6 +208,35 @@ def test_heads_have_a_rate_of_their_own(encoder: Path, lora: Lora | None) -> Non
     assert largest_moves(0.0) == pytest.approx((1e-3, 1e-3), rel=1e-2)
 
 
+def test_heads_have_a_warm_up_of_their_own(encoder: Path) -> None:
+    settings = replace(SETTINGS, lr=1e-3, head_lr=1e-3, warmup_fraction=0.5, head_warmup_fraction=0.0, epochs=1)
+    tagger = tagger_of(encoder, None)
+    fresh = tagger.read()
+    taught = lesson(tagger)
+    settings = replace(settings, batch_size=len(taught))
+    # The first of ten rounds of one step: heads at their peak rate, the rest at a fifth of theirs.
+    optimise(taught, settings, settings.schedule(len(taught), 0, 10), seed="test")
+    moved = {name: float(np.abs(value - fresh.arrays[name]).max()) for name, value in tagger.read().arrays.items()}
+    assert max(moved[name] for name in tagger.heads) == pytest.approx(1e-3, rel=1e-2)
+    assert max(moved[name] for name in moved.keys() - tagger.heads) == pytest.approx(2e-4, rel=1e-2)
+    later = settings.schedule(len(taught), 7, 10)
+    assert later == Schedule(7, 10, 0.5, 0.0)
+    assert later.factor(0) == pytest.approx(0.5 * (1 + np.cos(np.pi * 2 / 5)))
+    assert later.of_heads.factor(0) == Schedule(0, 10, 0.0).factor(7)
+
+
+def test_fresh_heads_leave_nine_tokens_in_ten_unmarked(encoder: Path) -> None:
+    tagger = tagger_of(encoder, LORA, seed=4)
+    batch = tag_batch([example.row for example in lesson(tagger).corpus.examples], tagger)
+    with torch.inference_mode():
+        states = tagger.place_states(batch)
+        shares = {head: torch.softmax(tagger.logits(head, states), dim=1).mean(dim=0) for head in tagger.tags}
+    for head, names in tagger.tags.items():
+        assert names[0] == "O"
+        assert float(shares[head][0]) == pytest.approx(0.9, abs=0.03)
+        assert shares[head][1:].tolist() == pytest.approx([0.1 / (len(names) - 1)] * (len(names) - 1), rel=0.5)
+
+
 def test_a_round_asked_for_again_gives_the_same_bits(encoder: Path, tmp_path: Path) -> None:
     settings = settings_to_scalars(replace(SETTINGS, keep_moments=True))
     tagger = tagger_of(encoder, Lora(2, 8.0, dropout=0.2))

@@ -24,6 +24,9 @@ class BertConfig(Checked):
         default=None, description="lora_lr of the arms whose adapters are averaged; none: lora_lr"
     )
     head_lr: Positive = Field(default=5e-3, description="peak learning rate of the heads, which begin at random")
+    warmup_fraction: Fraction = Field(
+        default=0.2, description="of what is under the heads, share of all steps; of the heads it is [training]'s"
+    )
     epochs_per_round: Count | None = Field(default=None, description="passes over a site's examples in one round")
     batch_size: Count | None = Field(default=None, description="examples per batch")
     rank: Count | None = Field(default=None, description="LoRA r")

@@ -305,7 +305,9 @@ def bert_settings(cell: Cell, training: TrainingConfig, bert: BertConfig) -> Tra
     return replace(
         cell_settings(cell, training, ProxConfig()),
         lr=bert.rate(whole=cell.arm in BERT_WHOLE, federated=cell.federated),
+        warmup_fraction=bert.warmup_fraction,
         head_lr=bert.head_lr,
+        head_warmup_fraction=training.warmup_fraction,
         epochs=bert.epochs_per_round or training.epochs_per_round,
         batch_size=bert.batch_size or training.batch_size,
     )

@@ -30,7 +30,7 @@ from fedmedlora.studies.resident import Resident
 from fedmedlora.studies.schedule import Key
 from fedmedlora.studies.variants import LowResource, Source
 from fedmedlora.training.lesson import Learner, Lesson
-from fedmedlora.training.loop import Schedule, TrainSettings, optimise
+from fedmedlora.training.loop import TrainSettings, optimise
 
 _T = TypeVar("_T")
 
@@ -215,7 +215,7 @@ def _time_training(family: Family, settings: TrainSettings, members: Sequence[st
     settings = replace(settings, epochs=1, keep_moments=False)
     lesson = family.lesson(members)
     steps = settings.steps(len(lesson))
-    schedule = Schedule(0, steps, settings.warmup_fraction)
+    schedule = settings.schedule(len(lesson))
     optimise(_Stretch(lesson, 0, 1), settings, schedule, seed="estimate")
     started, seconds, tokens = monotonic(), 0.0, 0
     for first in range(0, steps, _TRIAL_STEPS):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import NamedTuple
 
@@ -31,24 +31,26 @@ _ADAM_EPSILON = 1e-8
 class TrainSettings:
     """How a stretch of training runs.
 
-    lr: peak learning rate; head_lr: that of heads, which begin at random; 0: lr. epochs: passes over the examples in
-    one round. batch_size: examples a batch; gradient_accumulation: batches an optimizer step. pack_tokens: most
-    tokens in one forward pass, into as many of which a batch is divided as it needs; 0: as memory allows.
-    warmup_fraction: share of the whole federation's steps. clip_norm_l2: largest L2 norm of a step's gradient. bf16:
-    autocast, where the machine has such arithmetic. checkpointing: recompute activations.
+    lr: peak learning rate. warmup_fraction: share of the whole federation's steps. head_lr, head_warmup_fraction: those
+    of heads, which begin at random; a rate of 0: lr. epochs: passes over the examples in one round. batch_size:
+    examples a batch; gradient_accumulation: batches an optimizer step. pack_tokens: most tokens in one forward pass,
+    into as many of which a batch is divided as it needs; 0: as memory allows.
+    clip_norm_l2: largest L2 norm of a step's gradient. bf16: autocast, where the machine has such arithmetic.
+    checkpointing: recompute activations.
     keep_moments: carry AdamW's moments from round to round instead of starting each at zero. train_a: False leaves
     every A as it is and trains B alone (FFA-LoRA, arXiv 2403.12313). proximal_mu: strength of FedProx's pull towards
     the adapter that the stretch begins with, mu/2 ‖w − w₀‖² added to the loss (arXiv 1812.06127); 0: none.
     """
 
     lr: float = 2e-4
+    warmup_fraction: float = 0.03
     head_lr: float = 0.0
+    head_warmup_fraction: float = 0.03
     objective: Objective = "choice"
     epochs: int = 2
     batch_size: int = 4
     gradient_accumulation: int = 1
     pack_tokens: int = 0
-    warmup_fraction: float = 0.03
     weight_decay: float = 0.0
     clip_norm_l2: float = 1.0
     bf16: bool = False
@@ -66,17 +68,30 @@ class TrainSettings:
         batches = math.ceil(examples / self.batch_size)
         return self.epochs * math.ceil(batches / self.gradient_accumulation)
 
+    def schedule(self, examples: int, number: int = 0, rounds: int = 1) -> Schedule:
+        """The place in its schedule of a round over so many examples. number: of the round, from 0."""
+        steps = self.steps(examples)
+        return Schedule(number * steps, rounds * steps, self.warmup_fraction, self.head_warmup_fraction)
+
 
 @dataclass(frozen=True)
 class Schedule:
     """Linear warm-up and one cosine to zero over the whole federation, not restarted each round.
 
     first_step: steps already taken before this stretch. total_steps: of the whole federation at this site.
+    head_warmup_fraction: of heads; None: that of the rest.
     """
 
     first_step: int
     total_steps: int
     warmup_fraction: float
+    head_warmup_fraction: float | None = None
+
+    @property
+    def of_heads(self) -> Schedule:
+        """That of heads."""
+        own = self.head_warmup_fraction
+        return self if own is None else replace(self, warmup_fraction=own)
 
     def factor(self, local_step: int) -> float:
         """Share of the peak rate at a step of this stretch, 0 to 1."""
@@ -152,7 +167,7 @@ def optimise(
         torch.manual_seed(_number(seed))
         for number, step in enumerate(steps):
             for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * schedule.factor(number)
+                group["lr"] = group["peak_lr"] * (schedule.of_heads if group["heads"] else schedule).factor(number)
             taken = _step(trained, lesson, step, settings, optimizer, number)
             nats, tokens = nats + taken.nats, tokens + taken.target_tokens
             if on_step is not None:
@@ -237,12 +252,14 @@ def _training_mode(learner: Learner, settings: TrainSettings, trained: _Trained)
 
 
 def _optimizer(trained: _Trained, settings: TrainSettings, moments: Moments | None) -> torch.optim.AdamW:
-    groups: dict[float, list[torch.nn.Parameter]] = {}
-    for name, parameter in trained.parameters.items():
-        peak_lr = (settings.head_lr if name in trained.heads else 0.0) or settings.lr
-        groups.setdefault(peak_lr, []).append(parameter)
+    heads = [parameter for name, parameter in trained.parameters.items() if name in trained.heads]
+    rest = [parameter for name, parameter in trained.parameters.items() if name not in trained.heads]
+    groups = [
+        {"params": rest, "peak_lr": settings.lr, "heads": False},
+        {"params": heads, "peak_lr": settings.head_lr or settings.lr, "heads": True},
+    ]
     optimizer = torch.optim.AdamW(
-        [{"params": members, "peak_lr": peak_lr} for peak_lr, members in groups.items()],
+        [group for group in groups if group["params"]],
         lr=settings.lr,
         betas=_ADAM_BETAS,
         eps=_ADAM_EPSILON,

@@ -27,7 +27,7 @@ from fedmedlora.training.batch import Corpus
 from fedmedlora.training.causal import loss_over, validation_batches
 from fedmedlora.training.contract import JsonScalar, RoundPlan, SiteRegistration, SiteUpdate, Validator
 from fedmedlora.training.lesson import Lesson
-from fedmedlora.training.loop import Moments, Progress, Schedule, TrainSettings, optimise
+from fedmedlora.training.loop import Moments, Progress, TrainSettings, optimise
 from fedmedlora.training.objective import Objective
 
 _log = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ class LessonTrainer:
         missing = [name for name, _ in learner.named_parameters if name not in state.arrays]
         own = [name for name in missing if settings.trains(name)]
         learner.write(self._completed(state, own, plan) if missing else state)
-        steps = settings.steps(len(self.lesson))
-        schedule = Schedule(plan.round * steps, plan.rounds * steps, settings.warmup_fraction)
+        schedule = settings.schedule(len(self.lesson), plan.round, plan.rounds)
         seed = f"{plan.seed}/{self.site}/round {plan.round}"
         moments = self._recall(plan) if settings.keep_moments and plan.round else None
         done = optimise(self.lesson, settings, schedule, seed=seed, moments=moments, on_step=self.on_step)
