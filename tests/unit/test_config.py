@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from fedmedlora.config import FileSplit, PartFiles, SeededSplit, StudyConfig, load_study, study_table, study_toml
 from fedmedlora.config.encoder import BertConfig
+from fedmedlora.config.models import TrainingConfig
 from fedmedlora.errors import ConfigError
+from fedmedlora.studies.cells import Cell, bert_settings
 
 STUDY = """
 corpora_root = "../corpora"
@@ -236,3 +238,13 @@ def test_an_encoder_has_a_rate_of_its_own_where_it_is_averaged() -> None:
     other = BertConfig(lr=1e-4, lora_lr=1e-3, federated_lr=3e-4, federated_lora_lr=4e-3)
     assert [other.rate(whole=whole, federated=True) for whole in (True, False)] == [3e-4, 4e-3]
     assert [other.rate(whole=whole, federated=False) for whole in (True, False)] == [1e-4, 1e-3]
+
+
+def test_heads_warm_up_as_training_says_and_the_encoder_under_them_as_bert_says() -> None:
+    training, bert = TrainingConfig(warmup_fraction=0.05), BertConfig(lr=1e-4, head_lr=2e-2, warmup_fraction=0.3)
+    settings = bert_settings(Cell("bert-fedavg", 0, "all", ("a", "b")), training, bert)
+    assert (settings.lr, settings.warmup_fraction) == (1e-4, 0.3)
+    assert (settings.head_lr, settings.head_warmup_fraction) == (2e-2, 0.05)
+    # What is averaged or not, whole or a LoRA, decides the rate under the heads alone.
+    for arm in ("bert-centralised", "bert-lora-fedmedlora"):
+        assert bert_settings(Cell(arm, 0, "all", ("a",)), training, bert).head_lr == 2e-2
