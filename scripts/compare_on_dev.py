@@ -5,10 +5,11 @@
 The study file says base, encoder, sites and their splits. Each entry of the JSON file is one way: `name`; `model`
 ("causal", the default, "bert-whole" or "bert-lora"); `arm` ("fed", the default, "central", or a site's name: that
 site alone); `rounds`, `epochs` a round, `batch_size`, `lr`, `head_lr`, `warmup_fraction`, `head_warmup_fraction`,
-`seed`; `keep` (AdamW's moments stay at the site from round to round), `average_moments` (they are averaged with the
-adapters); `train_a` (false: A stays as it was drawn); `combine` ("factors" or "product") with `residual`;
-`server_lr`, `server_momentum`. A line of OUT.jsonl holds the entry, seconds, and by round the mean loss and at the
-end strict F1, on dev notes alone. Test portions are not looked at.
+`seed`; `zero_bias` (heads begin without leaning to unmarked tokens); `keep` (AdamW's moments stay at the site from
+round to round), `average_moments` (they are averaged with the adapters); `train_a` (false: A stays as it was drawn);
+`combine` ("factors" or "product") with `residual`; `server_lr`, `server_momentum`. A line of OUT.jsonl holds the
+entry, seconds, and by round the mean loss and at the end strict F1, on dev notes alone. Test portions are not looked
+at.
 
 Losses are nats per target token on up to 200 dev examples of each site and task, half of which mark something.
 """
@@ -124,6 +125,9 @@ def run_way(bench: Bench, way: Mapping[str, Any]) -> dict[str, object]:
         train_a=way.get("train_a", True),
     )
     state = bench.family.learner.fresh(seed)
+    if way.get("zero_bias"):
+        biases = [name for name in bench.family.learner.heads if name.endswith(".bias")]
+        state = AdapterState({**state.arrays, **{name: 0 * state.arrays[name] for name in biases}}, state.spec)
     coordinator = Coordinator(way)
     moments: dict[str, Moments] = {}
     losses, trained_losses, seconds = [], [], 0.0
