@@ -4,8 +4,8 @@
 
 Fed-MedLoRA+ sets one weight a site by a rule. Here no rule is asked: after every round the weights that make the
 averaged adapter's loss on dev notes least are found by gradient descent, one for each site, or one for each site and
-adapted module; training goes on from that average. What a rule could gain within a
-round is bounded by these, as far as a dozen steps of descent find them.
+adapted module; training goes on from that average. What a rule could gain within a round is bounded by these, as far as
+a dozen steps of descent find them.
 
 Weights are learnt on one half of the dev examples ("fit") and judged on the other ("judged"): loss in nats per target
 token, mean over sites and tasks. F1 is of the dev documents that the study looks at, among which are those of both

@@ -8,7 +8,8 @@ import pytest
 
 from fedmedlora.config import StudyConfig, load_study, study_toml
 from fedmedlora.errors import ConfigError
-from fedmedlora.studies.cells import describe_cases, describe_cells, study_cells
+from fedmedlora.studies.cells import study_cells
+from fedmedlora.studies.remarks import describe_cases, describe_cells
 from fedmedlora.studies.variants import Changed, FewNotes, LowResource, Shard
 
 STUDY = """

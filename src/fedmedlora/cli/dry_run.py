@@ -27,8 +27,9 @@ def say_what_would_be_run(
     resume: cells that are recorded in `out` are marked, and take nothing. Whether they come from this configuration,
     only the run itself can tell.
     """
-    from fedmedlora.studies.cells import describe_cells, planned_cells, study_remarks
+    from fedmedlora.studies.cells import planned_cells
     from fedmedlora.studies.preflight import check_possible
+    from fedmedlora.studies.remarks import describe_cells, study_remarks
     from fedmedlora.studies.sites import load_labels, load_sites
 
     sites = load_sites(config, load_labels(config))

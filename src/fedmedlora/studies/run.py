@@ -20,7 +20,7 @@ from fedmedlora.errors import EnvironmentProblem, TrainingError
 from fedmedlora.studies.api import check_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cell_run import CellRun, run_cell
-from fedmedlora.studies.cells import Cell, cell_rule, planned_cells, study_cells, study_remarks
+from fedmedlora.studies.cells import Cell, cell_rule, planned_cells, study_cells
 from fedmedlora.studies.crew import Agenda, Alone, Crew, Prepared, threads_each
 from fedmedlora.studies.digests import Identity, identify
 from fedmedlora.studies.examples import keep_examples
@@ -29,6 +29,7 @@ from fedmedlora.studies.folder import check_free, check_kept, open_folder, write
 from fedmedlora.studies.judges import check_judge
 from fedmedlora.studies.ledger import Ledger, Lines, Task
 from fedmedlora.studies.pool import Pool
+from fedmedlora.studies.remarks import study_remarks
 from fedmedlora.studies.resident import describe_run, load_resident
 from fedmedlora.studies.reuse import check_sources, reuse_finished
 from fedmedlora.studies.schedule import Key, Schedule, cell_name
