@@ -125,7 +125,7 @@ def run_kind(bench: Bench, kind: str, seed: int, passes: int) -> dict[str, objec
     for number in range(_ROUNDS):
         trained = train_round(bench, members, state, settings, (number, _ROUNDS), seed, moments)
         moments = trained.moments
-        mixture = Mixture(bench, trained.states, trained.weights, kind)
+        mixture = Mixture(bench, trained.states, trained.tokens, kind)
         mixture.write()
         before = [_loss(adapted, parts, settings) for parts in (fitted, judged)]
         if kind != "size":

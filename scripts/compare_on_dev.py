@@ -5,11 +5,13 @@
 The study file says base, encoder, sites and their splits. Each entry of the JSON file is one way: `name`; `model`
 ("causal", the default, "bert-whole" or "bert-lora"); `arm` ("fed", the default, "central", or a site's name: that
 site alone); `rounds`, `epochs` a round, `batch_size`, `lr`, `head_lr`, `warmup_fraction`, `head_warmup_fraction`,
-`seed`; `zero_bias` (heads begin without leaning to unmarked tokens); `keep` (AdamW's moments stay at the site from
+`seed`; `decay` ("whole", the default: one cosine over all rounds; "round": one a round; "none": the peak after the
+warm-up); `zero_bias` (heads begin without leaning to unmarked tokens); `keep` (AdamW's moments stay at the site from
 round to round), `average_moments` (they are averaged with the adapters); `train_a` (false: A stays as it was drawn);
-`combine` ("factors" or "product") with `residual`; `server_lr`, `server_momentum`. A line of OUT.jsonl holds the
-entry, seconds, and by round the mean loss and at the end strict F1, on dev notes alone. Test portions are not looked
-at.
+`combine` ("factors" or "product") with `residual`; `server_optimizer`, `server_lr`, `server_momentum`; `plus`, a table
+as a study file's [plus], with which sites are weighted as in Fed-MedLoRA+, and `judged_on`, the sites whose dev notes
+judge them (none: all). A line of OUT.jsonl holds the entry, seconds, and by round the mean loss and the sites' weights,
+at the end strict F1, on dev notes alone. Test portions are not looked at.
 
 Losses are nats per target token on up to 200 dev examples of each site and task, half of which mark something.
 """
@@ -18,9 +20,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -29,19 +30,22 @@ import numpy as np
 
 from fedmedlora.adapters.precision import autocast
 from fedmedlora.adapters.state import AdapterState
-from fedmedlora.aggregation.products import ProductMean
-from fedmedlora.aggregation.stream import aggregate
+from fedmedlora.aggregation.rounds import RoundAggregation
+from fedmedlora.aggregation.rules import averaging_products, find_rule
+from fedmedlora.aggregation.server import ServerOptimizer, server_step
+from fedmedlora.config.models import PlusConfig
 from fedmedlora.config.study_file import load_study
 from fedmedlora.markup.encode import Example
 from fedmedlora.studies.bert import TaggerFamily
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.families import Families, Family
+from fedmedlora.studies.judges import make_judge
 from fedmedlora.studies.resident import Resident, load_resident
 from fedmedlora.training.batch import prepare
 from fedmedlora.training.causal import loss_over, validation_batches
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 from fedmedlora.training.lesson import Judged, Lesson
-from fedmedlora.training.loop import Moments, TrainSettings, optimise
+from fedmedlora.training.loop import Moments, Schedule, TrainSettings, optimise
 from fedmedlora.training.tagging import TagLesson, prepare_tags, tag_loss
 
 _JUDGED = 200
@@ -128,16 +132,17 @@ def run_way(bench: Bench, way: Mapping[str, Any]) -> dict[str, object]:
     if way.get("zero_bias"):
         biases = [name for name in bench.family.learner.heads if name.endswith(".bias")]
         state = AdapterState({**state.arrays, **{name: 0 * state.arrays[name] for name in biases}}, state.spec)
-    coordinator = Coordinator(way)
+    coordinator = Coordinator(bench, way, settings)
     moments: dict[str, Moments] = {}
-    losses, trained_losses, seconds = [], [], 0.0
+    losses, trained_losses, weights, seconds = [], [], [], 0.0
     for number in range(rounds):
         kept = moments if way.get("keep", len(members) == 1) or way.get("average_moments") else {}
-        trained = train_round(bench, members, state, settings, (number, rounds), seed, kept)
+        trained = train_round(bench, members, state, settings, (number, rounds), seed, kept, way.get("decay", "whole"))
         moments, seconds = trained.moments, seconds + trained.seconds
         if way.get("average_moments"):
-            moments = dict.fromkeys(members, mean_moments(moments, trained.weights))
-        state = coordinator.combine(state, trained.states, trained.weights)
+            moments = dict.fromkeys(members, mean_moments(moments, trained.tokens))
+        state, weighed = coordinator.combine(state, trained.states, trained.tokens)
+        weights.append(weighed)
         losses.append(bench.loss(state, settings))
         trained_losses.append(trained.losses)
     f1 = bench.f1(state)
@@ -147,16 +152,17 @@ def run_way(bench: Bench, way: Mapping[str, Any]) -> dict[str, object]:
         "seconds": seconds,
         "training_loss": trained_losses,
         "dev_loss": losses,
+        "weights": weights,
         "dev_f1": f1,
         "mean_f1": means,
     }
 
 
 class Trained(NamedTuple):
-    """What a round's members send, by site. weights: their target tokens. losses: of training. seconds: of all."""
+    """What a round's members send, by site. tokens: target tokens trained on. losses: of training. seconds: of all."""
 
     states: dict[str, AdapterState]
-    weights: dict[str, float]
+    tokens: dict[str, int]
     moments: dict[str, Moments]
     losses: dict[str, float]
     seconds: float
@@ -170,6 +176,7 @@ def train_round(
     place: tuple[int, int],
     seed: int,
     kept: Mapping[str, Moments],
+    decay: str = "whole",
 ) -> Trained:
     """Train every member from the same adapter. place: number of the round, from 0, and of rounds in all."""
     number, rounds = place
@@ -180,50 +187,70 @@ def train_round(
         done = optimise(
             bench.lessons[site],
             settings,
-            settings.schedule(len(bench.lessons[site]), number, rounds),
+            schedule(decay, settings, len(bench.lessons[site]), number, rounds),
             seed=f"{seed}/{site}/round {number}",
             moments=kept.get(site),
         )
         assert done.moments is not None
         trained.moments[site], trained.states[site] = done.moments, learner.read()
-        trained.weights[site], trained.losses[site] = float(done.target_tokens), done.loss
+        trained.tokens[site], trained.losses[site] = done.target_tokens, done.loss
         trained = trained._replace(seconds=trained.seconds + done.seconds)
     return trained
 
 
 class Coordinator:
-    """Combines the members' adapters as one way says; remembers its momentum, or what cutting a product lost."""
+    """Combines the members' adapters as one way says, with the parts that a study's coordinator has."""
 
-    def __init__(self, way: Mapping[str, Any]) -> None:
-        self._product = way.get("combine") == "product"
-        self._keep_residual = way.get("residual") == "keep"
-        self._lr, self._momentum = way.get("server_lr", 1.0), way.get("server_momentum", 0.0)
+    def __init__(self, bench: Bench, way: Mapping[str, Any], settings: TrainSettings) -> None:
+        rule, self._score = find_rule("fedmedlora"), None
+        if "plus" in way:
+            plus = PlusConfig(**way["plus"])
+            spread = plus.tau_spread is not None
+            rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
+            resident = replace(bench.resident, config=bench.resident.config.model_copy(update={"plus": plus}))
+            sites = way.get("judged_on", resident.config.members)
+            judge = make_judge(resident, bench.family, sites, settings)
+            self._score = lambda site, state: judge(state)
+        self._rule = rule if way.get("combine") != "product" else averaging_products(rule, way.get("residual", "drop"))
+        momentum = way.get("server_momentum", 0.0)
+        name = way.get("server_optimizer", "momentum" if momentum else "average")
+        self._optimizer = ServerOptimizer(name, lr=way.get("server_lr", 1.0), momentum=momentum)
         self._residual: AdapterState | None = None
-        self._velocity: dict[str, np.ndarray] = {}
+        self._memory: AdapterState | None = None
 
     def combine(
-        self, before: AdapterState, states: Mapping[str, AdapterState], weights: Mapping[str, float]
-    ) -> AdapterState:
-        """The next global adapter."""
-        if self._product:
-            rank = before.spec.rank * len(states) if self._keep_residual else 0
-            mean = ProductMean(self._residual, rank)
-            for site, state in states.items():
-                mean.add_log(state, math.log(weights[site]))
-            found, self._residual = mean.result()
-            return found
-        average = aggregate(states, weights)
-        if self._lr == 1.0 and not self._momentum:
-            return average
-        arrays = {}
-        for name, array in average.arrays.items():
-            step = array - before.arrays[name] + np.float32(self._momentum) * self._velocity.get(name, np.float32(0))
-            self._velocity[name] = step
-            arrays[name] = before.arrays[name] + np.float32(self._lr) * step
-        return AdapterState(arrays, before.spec)
+        self, before: AdapterState, states: Mapping[str, AdapterState], tokens: Mapping[str, int]
+    ) -> tuple[AdapterState, dict[str, float]]:
+        """The next global adapter, and each site's weight."""
+        going = RoundAggregation(self._rule, before, tokens, self._score, residual=self._residual)
+        for site, state in states.items():
+            going.offer(site, state)
+        found = going.result()
+        if found.refused:
+            raise ValueError(f"refused: {found.refused}")
+        self._residual = found.residual
+        state, self._memory = server_step(self._optimizer, before, found.state, self._memory)
+        return state, dict(found.weights)
 
 
-def mean_moments(moments: Mapping[str, Moments], weights: Mapping[str, float]) -> Moments:
+class Level(Schedule):
+    """A warm-up, then the peak to the end."""
+
+    def factor(self, local_step: int) -> float:
+        """As `Schedule`."""
+        warmup = max(1, round(self.warmup_fraction * self.total_steps))
+        return min(1.0, (self.first_step + local_step + 1) / warmup)
+
+
+def schedule(decay: str, settings: TrainSettings, examples: int, number: int, rounds: int) -> Schedule:
+    """Of one round. number: from 0."""
+    if decay == "round":
+        return settings.schedule(examples)
+    whole = settings.schedule(examples, number, rounds)
+    return whole if decay == "whole" else Level(*(getattr(whole, field.name) for field in fields(whole)))
+
+
+def mean_moments(moments: Mapping[str, Moments], weights: Mapping[str, int]) -> Moments:
     """AdamW's moments averaged over sites, by the adapters' weights."""
     total = sum(weights.values())
     first, second = (
@@ -246,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     ways = json.loads(given.ways.read_text(encoding="utf-8"))
     models = list(dict.fromkeys(way.get("model", "causal") for way in ways))
-    arms = {"causal": "fedmedlora", "bert-whole": "bert-fedavg", "bert-lora": "bert-lora-fedmedlora"}
+    arms = {"causal": "fedmedlora-plus", "bert-whole": "bert-fedavg", "bert-lora": "bert-lora-fedmedlora-plus"}
     caps = [
         f"training.max_train_examples={given.examples}",
         f"arms={json.dumps([arms[model] for model in models])}",

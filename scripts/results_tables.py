@@ -7,30 +7,41 @@ A mark names a folder from the root and a title of the run's tables.md, as `fedm
     <!-- end -->
 
 Behind a bar a mark may say which rows of a table it wants, by a text that they hold: `| maccrobat | NER`.
+
+Two runs that test on the same notes can be held against each other: arms of the second take the place of the first's.
+
+    <!-- results/open-benchmark-rounds (centralised of results/open-benchmark): NER, strict F1, in-domain -->
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from fedmedlora.report.findings import find
 from fedmedlora.report.load import load_run
 from fedmedlora.report.markdown import markdown_blocks
+from fedmedlora.report.records import Run
 
-_MARK = re.compile(r"(<!-- (results/[^:\n]+): ([^|\n]+?)((?: \| [^|\n]+?)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARK = re.compile(
+    r"(<!-- (results/[^:(\n]+?)(?: \(([^)\n]+) of (results/[^)\n]+)\))?: ([^|\n]+?)((?: \| [^|\n]+?)*) -->\n)"
+    r".*?(<!-- end -->)",
+    re.DOTALL,
+)
 
 
 def filled(page: str, root: Path) -> str:
     """The page with everything between its marks as the records say. Raises ValueError for a title of no table."""
 
     def block(mark: re.Match[str]) -> str:
-        start, folder, title, rows, end = mark.groups()
-        text = _blocks(root / folder).get(title)
+        start, folder, arms, other, title, rows, end = mark.groups()
+        blocks = _blocks(root / folder, root / other if other else None, tuple(re.split(r",\s*", arms or "")))
+        text = blocks.get(title)
         if text is None:
-            titles = "; ".join(_blocks(root / folder))
-            raise ValueError(f"{folder} has no table '{title}'. It has: {titles}")
+            raise ValueError(f"{folder} has no table '{title}'. It has: {'; '.join(blocks)}")
         wanted = [part.strip() for part in rows.split("|") if part.strip()]
         return f"{start}\n{_chosen(text, wanted)}\n\n{end}"
 
@@ -38,9 +49,38 @@ def filled(page: str, root: Path) -> str:
 
 
 @cache
-def _blocks(folder: Path) -> dict[str, str]:
+def _blocks(folder: Path, other: Path | None, arms: tuple[str, ...]) -> dict[str, str]:
     run = load_run(folder)
+    if other is not None:
+        run = _with_arms(run, load_run(other), arms)
     return markdown_blocks(run, find(run))
+
+
+def _with_arms(run: Run, other: Run, arms: Sequence[str]) -> Run:
+    """The run with what `other` says of these arms; ValueError unless all it tests on are the same notes."""
+    tested = {one.test_site for one in run.scores}
+    ours, theirs = _test_notes(run), _test_notes(other)
+    unlike = sorted(site for site in tested if site not in ours or ours[site] != theirs.get(site))
+    if unlike:
+        raise ValueError(f"{run.folder} and {other.folder} do not test on the same notes of {', '.join(unlike)}.")
+    missing = sorted(set(arms) - {one.arm for one in other.scores})
+    if missing:
+        raise ValueError(f"{other.folder} has no scores of {', '.join(missing)}.")
+    return replace(
+        run,
+        scores=(
+            *(one for one in run.scores if one.arm not in arms),
+            *(one for one in other.scores if one.arm in arms and one.test_site in tested),
+        ),
+        costs=(*(one for one in run.costs if one.arm not in arms), *(one for one in other.costs if one.arm in arms)),
+        rounds=(*(one for one in run.rounds if one.arm not in arms), *(one for one in other.rounds if one.arm in arms)),
+    )
+
+
+def _test_notes(run: Run) -> dict[str, tuple[str, int | None]]:
+    """Site → digest of its test portion and how many documents of it the run looks at; without a digest, absent."""
+    parts = {site.name: site.parts.get("test") for site in run.info.sites}
+    return {site: (part.digest, part.used) for site, part in parts.items() if part and part.digest}
 
 
 def _chosen(text: str, wanted: list[str]) -> str:

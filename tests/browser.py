@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import pytest
 
 Table: TypeAlias = "dict[str, Any]"
@@ -179,8 +180,15 @@ class Picture(NamedTuple):
 
 
 def read_png(data: bytes) -> Picture:
-    """Pixels of a PNG file as browsers write them: 8 bits a channel, RGB or RGBA, not interlaced."""
-    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    """Pixels of a PNG file, counted."""
+    pixels = [pixel for row in read_rows(data) for pixel in zip(row[0::3], row[1::3], row[2::3], strict=True)]
+    width, height = struct.unpack(">II", data[16:24])
+    return Picture(width, height, pixels[0], Counter(pixels))
+
+
+def read_rows(data: bytes) -> list[bytes]:
+    """Rows of a PNG file as browsers write them, three bytes a pixel: 8 bits a channel, RGB or RGBA, not interlaced."""
+    width, _, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     assert (depth, interlaced) == (8, 0)
     step = {2: 3, 6: 4}[kind]
     packed, place = b"", 8
@@ -189,11 +197,14 @@ def read_png(data: bytes) -> Picture:
         packed += data[place + 8 : place + 8 + size] if name == b"IDAT" else b""
         place += size + 12
     raw, row = zlib.decompress(packed), bytearray(width * step)
-    pixels: list[Colour] = []
+    rows: list[bytes] = []
     for start in range(0, len(raw), width * step + 1):
         row = _unfiltered(raw[start], raw[start + 1 : start + 1 + width * step], row, step)
-        pixels += zip(row[0::step], row[1::step], row[2::step], strict=True)
-    return Picture(width, height, pixels[0], Counter(pixels))
+        shown = row.copy()
+        if step == 4:
+            del shown[3::4]
+        rows.append(bytes(shown))
+    return rows
 
 
 def _unfiltered(how: int, line: bytes, above: bytearray, step: int) -> bytearray:
@@ -201,20 +212,25 @@ def _unfiltered(how: int, line: bytes, above: bytearray, step: int) -> bytearray
     row = bytearray(line)
     if how == 0:
         return row
+    if how == 2:
+        return bytearray(_sum(line, bytes(above)))
     for place in range(len(row)):
         left = row[place - step] if place >= step else 0
         up = above[place]
         corner = above[place - step] if place >= step else 0
         if how == 1:
             guess = left
-        elif how == 2:
-            guess = up
         elif how == 3:
             guess = (left + up) // 2
         else:
             guess = _paeth(left, up, corner)
         row[place] = (row[place] + guess) & 255
     return row
+
+
+def _sum(one: bytes, other: bytes) -> bytes:
+    """Byte by byte, modulo 256."""
+    return (np.frombuffer(one, np.uint8) + np.frombuffer(other, np.uint8)).tobytes()
 
 
 def _paeth(left: int, up: int, corner: int) -> int:

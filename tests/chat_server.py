@@ -10,19 +10,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+SLOW_S = 2.0
+DRIPS = {
+    "drip": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+    "drip-head": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+}
+"""What comes at once; then single bytes, of the body or of a header, ten a second for half a minute."""
 
-def completion(text: str | None, reason: str = "stop") -> bytes:
+
+def completion(text: str | None, reason: str = "stop", usage: bool = True) -> bytes:
     choice = {"message": {"role": "assistant", "content": text}, "finish_reason": reason}
-    usage = {"prompt_tokens": 100, "completion_tokens": 10}
-    return json.dumps({"choices": [choice], "usage": usage}).encode()
+    counted = {"usage": {"prompt_tokens": 100, "completion_tokens": 10}} if usage else {}
+    return json.dumps({"choices": [choice], **counted}).encode()
 
 
 @dataclass
 class Server:
-    """Answers by `say` once the faults that are planned have been had. asked: bodies that came; most: at once."""
+    """Answers by `say` once the faults that are planned have been had.
+
+    asked: bodies that came; most: at once. reason: why an answer ends. usage: whether tokens are told. retry_after:
+    what a 429 asks for.
+    """
 
     url: str = ""
     say: Callable[[str], str | None] = lambda question: question.upper()
+    reason: str = "stop"
+    usage: bool = True
+    retry_after: str = "0"
     faults: list[str] = field(default_factory=list)
     asked: list[dict[str, object]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
@@ -45,7 +59,7 @@ class Server:
                 self.now -= 1
 
     def _send(self, handler: BaseHTTPRequestHandler, fault: str, question: str) -> None:
-        payload = completion(self.say(question))
+        payload = completion(self.say(question), self.reason, self.usage)
         status = int(fault) if fault.isdigit() else 200
         if status != 200:
             # A server's error may quote what it was asked.
@@ -53,11 +67,18 @@ class Server:
         if fault == "drop":
             handler.connection.close()
             return
+        if fault in DRIPS:
+            handler.close_connection = True
+            handler.wfile.write(DRIPS[fault])
+            for _ in range(300):
+                time.sleep(0.1)
+                handler.wfile.write(b" ")
+            return
         if fault == "slow":
-            time.sleep(1.0)
+            time.sleep(SLOW_S)
         handler.send_response(status)
         if status == 429:
-            handler.send_header("Retry-After", "0")
+            handler.send_header("Retry-After", self.retry_after)
         handler.send_header("Content-Length", str(len(payload)))
         handler.end_headers()
         if fault == "half":

@@ -29,6 +29,7 @@ new = true
 
 [low_resource]
 notes = [0, 2, 9]
+starts = ["fedmedlora-plus", "base", "bert-fedavg", "bert"]
 min_steps = 3
 
 [bert]
@@ -81,6 +82,7 @@ def test_every_cell_is_said_to_train_on_what_it_trains_on(study: Path, resident:
     assert {key: one.training_s for key, one in found.items()} == trained
     assert found["single-site", 0, "newcomer+2"].training_s
     assert not found["single-site", 0, "newcomer+0"].training_s
+    assert found["bert-fedavg", 0, "newcomer+2"].training_s == found["bert-single-site", 0, "newcomer+2"].training_s
     assert {one.testing_s for one in found.values()} == {0.0}
 
 
@@ -103,8 +105,9 @@ def test_questions_are_asked_for_dev_scores_for_a_judge_and_at_testing(resident:
     assert dev["bert-fedavg", 0, "all"].training_s == dev["bert-lora-fedmedlora-plus", 0, "all"].training_s
     assert f1["bert-fedavg", 0, "all"].training_s == 0.0
     few = [one for (_, _, trained_on), one in dev.items() if trained_on.startswith("newcomer")]
-    # From the adapter of plus and from the bare base, on none and on two notes: the new site's test note alone.
-    assert len(few) == 4
+    # From plus, FedAvg and the bare base on none and on two notes, from an untrained encoder on two: the new site's
+    # test note alone.
+    assert len(few) == 7
     assert {one.training_s for one in few} == {0.0}
     assert {one.testing_s for one in few} == {float(few[0].questions)}
     assert few[0].questions < dev["fedmedlora-plus", 0, "all"].questions
@@ -123,13 +126,16 @@ def test_a_dry_run_measures_every_family_and_leaves_out_what_cannot_be(
         assert all(seconds > 0 for seconds in speed["answering_seconds_per_question"].values())
         # The whole encoder is averaged without a judge.
         assert (speed["judging_seconds_per_site"] > 0) == (name != "bert-whole")
-    # One model of each arm, and two starts with no and with two notes of three.
-    assert len(found["cells"]) == len(found["estimate"]["cells"]) == 3 + 4
+    # One model of each arm, three starts with no and with two notes of three, and an untrained encoder with two.
+    assert len(found["cells"]) == len(found["estimate"]["cells"]) == 3 + 7
     remark = "low-resource: site 'newcomer' has 3 training notes; left out: 9"
-    assert found["remarks"] == [remark]
+    assert found["remarks"] == [
+        "low-resource: 'bert' with 0 notes left out: heads that nobody trained find nothing",
+        remark,
+    ]
     assert main([*words, "--no-calibration"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert remark in printed
     assert [line for line in printed if line.startswith("[")] == [
-        f"[{number}/7] {cell}" for number, cell in enumerate(found["cells"], start=1)
+        f"[{number}/10] {cell}" for number, cell in enumerate(found["cells"], start=1)
     ]

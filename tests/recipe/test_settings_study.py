@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_study import STUDY, write_study
 
+from card_blanks import blanks
 from fedmedlora.adapters.state import AdapterState
 from fedmedlora.config.study_file import load_study
 from fedmedlora.corpus.document import Json
@@ -159,8 +160,53 @@ def test_the_report_knows_the_run_as_finished_and_mixes_nothing(done: Path, tmp_
     assert "beginning with the adapter of fedmedlora-plus, seed 0" in (
         done / "adapters/fedmedlora-plus/0/newcomer+2/README.md"
     ).read_text(encoding="utf-8")
-    assert "divided into 3 sites (label-skew)" in cards["all@3-label-skew"]
+    assert "divided into 3 sites (label-skew, Dirichlet α = 0.5)" in cards["all@3-label-skew"]
     assert "| pharmacy@split-tasks | 2 | 0 |" in cards["all@split-tasks"]
+    assert all(blanks(card) == [] for card in cards.values())
+
+
+def test_a_card_names_the_passes_that_a_few_notes_had(done: Path) -> None:
+    arms = {(line["arm"], line["trained_on"]): line for line in lines(done / "records.jsonl", "arm")}
+    made = {one["name"]: one for one in json.loads((done / "run.json").read_text())["derived"]}
+    card = (done / "adapters/single-site/0/newcomer+2/README.md").read_text(encoding="utf-8")
+    steps = -(-sum(made["newcomer+2"]["examples"].values()) // 4)
+    passes = int(card.partition("| Passes | ")[2].partition(" ")[0])
+    assert passes * steps == arms["single-site", "newcomer+2"]["steps"]
+
+
+def test_every_split_and_every_change_of_annotation_is_trained_on(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    small = (
+        'arms=["fedmedlora"]', 'settings=["uneven", "scaling"]', "scaling.sites=[2]",
+        'scaling.splits=["style", "size-skew"]', "rounds=1", "training.epochs_per_round=1",
+        "training.max_train_examples=3", "evaluation.max_test_documents=1", "evaluation.bootstrap_resamples=0",
+        "evaluation.evaluate_dev_each_round=false",
+    )  # fmt: skip
+    out = run_study(load_study(path, small), tmp_path / "out")
+    # The study names no case, so that four are derived.
+    cases = ("entities-only", "relations-only", "label-subset", "noisy")
+    assert {line["trained_on"] for line in lines(out / "records.jsonl", "score")} == {
+        *(f"all@{case}" for case in cases), "all@2-style", "all@2-size-skew",
+    }  # fmt: skip
+    info = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    made = {one["name"]: one for one in info["derived"]}
+    held = {site["name"]: site for site in info["sites"]}
+    # Each of two sites is changed in turn, triage in the first case and the third.
+    assert set(made["triage@label-subset"]["labels"]) < set(held["triage"]["labels"])
+    changed = made["pharmacy@noisy"]["changed"]
+    for mistake in ("entity left out", "boundary off by a word"):
+        assert changed[mistake] > 0
+    tried = changed.get("entity of another type", 0) + changed.get("entity that could not be changed", 0)
+    assert tried > 0
+    # Two sites in the style of two corpora are the corpora; both splits hold all examples, each once.
+    sizes = {
+        split: sorted(sum(made[f"2-{split}/part-{part}"]["examples"].values()) for part in (1, 2))
+        for split in ("style", "size-skew")
+    }
+    per_site = sorted(sum(held[name]["parts"]["train"]["examples"].values()) for name in MEMBERS)
+    assert sizes["style"] == per_site
+    assert sum(sizes["size-skew"]) == sum(per_site)
+    assert len({line["adapter_digest"] for line in lines(out / "records.jsonl", "arm")}) == len(cases) + 2
 
 
 def test_a_model_that_begins_with_another_resumes_to_the_same_bits(
@@ -205,7 +251,7 @@ def test_a_model_whose_start_failed_says_so(study: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(cell_run, "_train", fails)
     overrides = ['arms=["fedmedlora"]', 'settings=["low-resource"]', "low_resource.notes=[0]", "rounds=1"]
-    with pytest.raises(TrainingError, match=r"2 of 3 models .*newcomer\+0: it starts from the adapter of fedmedlora,"):
+    with pytest.raises(TrainingError, match=r"2 of 3 models .*newcomer\+0: it starts from the model of fedmedlora,"):
         run_study(load_study(study, overrides), tmp_path / "out")
 
 

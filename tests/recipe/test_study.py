@@ -17,6 +17,7 @@ import torch
 from tiny_study import ARMS, CELLS, EXTERNAL, SITES, STUDY, write_study
 from transformers import AutoModelForCausalLM
 
+from card_blanks import blanks
 from fedmedlora.cli.main import main
 from fedmedlora.config.study_file import load_study, study_toml
 from fedmedlora.corpus.formats import read_documents, write_documents
@@ -118,13 +119,19 @@ def test_every_adapter_has_a_whole_card(done: Path, study: Path) -> None:
     digests = {str(line["adapter_digest"]) for line in records if line["kind"] == "score"}
     for folder, card in cards.items():
         assert str(study.parent) not in card
-        assert "None" not in card.replace("None: the adapter is untrained", "")
-        assert not re.search(r"\|\s+\|\s*$", card.replace("|  |  |\n| --- | --- |", ""), re.MULTILINE), folder
+        assert blanks(card) == [], folder
         assert sum(digest in card for digest in digests) >= 1
         assert "generated" in card
         for heading in ("What it is", "How it was trained", "How it scores", "Privacy", "Limits", "How to use it"):
             assert f"\n## {heading}\n" in card
         assert load_adapted(folder).read().digest in card
+    parts = {site["name"]: site["parts"] for site in json.loads((done / "run.json").read_text())["sites"]}
+    plus = cards[done / "adapters" / "fedmedlora-plus" / "0"]
+    for site in (*SITES, EXTERNAL):
+        assert f"`{parts[site]['test']['digest']}`" in plus
+    assert f"triage (`{parts['triage']['dev']['digest']}`)" in plus
+    assert "α = 1, τ = 1;" in plus
+    assert "μ = 0.01" in cards[done / "adapters" / "fedprox" / "0"]
     personal = cards[done / "adapters" / "fedsa-lora" / "0" / "triage"]
     assert "| triage | entities |" in personal
     assert "| pharmacy | entities |" not in personal

@@ -137,7 +137,10 @@ def test_every_setting_has_its_table(page: str) -> None:
     assert next(row for row in left_out if row[1:3] == ["north", "Fed-MedLoRA"])[3:5] == ["0.500", "0.800"]
     assert table_of(page, "Labels: divergence")[1] == ["north", "—", "0.311"]
     costs = table_of(page, "What training took")
-    assert next(row for row in costs if row[0] == "Fed-MedLoRA seed 0")[-1] == "2.50 GB"
+    row = next(row for row in costs if row[0] == "Fed-MedLoRA seed 0")
+    assert row[-1] == "2.50 GB"
+    assert "with sites side by side" in row[4]
+    assert not any("side by side" in row[4] for row in costs if row[0].startswith(("Centralised", "Single-site")))
 
 
 def test_rounds_to_95_per_cent_of_centralised(run: Run, page: str) -> None:

@@ -35,7 +35,7 @@ def test_what_starts_from_a_failed_cell_fails_with_it_and_nothing_else_does() ->
     assert schedule.take() == OTHER
     assert list(schedule.failed) == [FIRST.key, SECOND.key, THIRD.key]
     assert schedule.failed[THIRD.key] == (
-        "it starts from the adapter of fedmedlora, seed 0, trained on ward+10, which failed."
+        "it starts from the model of fedmedlora, seed 0, trained on ward+10, which failed."
     )
 
 
@@ -48,7 +48,7 @@ def test_a_cell_that_is_recorded_is_skipped() -> None:
 def test_needs_that_nobody_meets_are_named() -> None:
     with pytest.raises(ConfigError, match=r"ward\+10 starts from .* trained on all, which is not part of the study"):
         Schedule([SECOND])
-    with pytest.raises(ConfigError, match="would start from its own adapter"):
+    with pytest.raises(ConfigError, match="would start from its own model"):
         Schedule([replace(FIRST, start=SECOND), SECOND])
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from fedmedlora.config import StudyConfig, load_study, study_toml
 from fedmedlora.errors import ConfigError
-from fedmedlora.studies.cells import study_cells
-from fedmedlora.studies.remarks import describe_cases, describe_cells
+from fedmedlora.studies.cells import bert_settings, study_cells
+from fedmedlora.studies.remarks import describe_cases, describe_cells, study_remarks
 from fedmedlora.studies.variants import Changed, FewNotes, LowResource, Shard
 
 STUDY = """
@@ -111,6 +111,60 @@ def test_a_cell_says_what_it_is_trained_on_and_begins_with(tmp_path: Path) -> No
     assert scaled.sites == pool
 
 
+ENCODERS = (
+    'arms=["fedmedlora", "bert-centralised", "bert-fedavg", "bert-lora-fedmedlora"]',
+    'settings=["low-resource"]',
+    "seeds=[0]",
+    "bert.encoder=minilm",
+)
+
+
+def few_cells(config: StudyConfig) -> dict[tuple[str, str], str | None]:
+    """Each model of the setting low-resource, and the arm whose model it begins with."""
+    cells = [cell for cell in study_cells(config) if isinstance(cell.variant, LowResource)]
+    return {(cell.arm, cell.trained_on): None if cell.start is None else cell.start.arm for cell in cells}
+
+
+def test_an_encoder_is_a_start_and_untrained_its_mark(tmp_path: Path) -> None:
+    starts = 'low_resource.starts=["bert-fedavg", "bert", "bert-centralised", "bert-lora-fedmedlora", "bert-lora"]'
+    config = load(tmp_path, *ENCODERS, starts)
+    assert few_cells(config) == {
+        **{(arm, f"n+{k}"): arm for arm in ("bert-fedavg", "bert-centralised", "bert-lora-fedmedlora") for k in (0, 2)},
+        # Untrained heads find nothing, so that without a note there is nothing to test.
+        ("bert-single-site", "n+2"): None,
+        ("bert-lora-single-site", "n+2"): None,
+    }
+    assert study_remarks(config, {"n": 3}) == [
+        "low-resource: 'bert', 'bert-lora' with 0 notes left out: heads that nobody trained find nothing"
+    ]
+    assert study_remarks(load(tmp_path, *ENCODERS, starts, "low_resource.notes=[2]"), {"n": 3}) == []
+
+
+def test_without_a_word_the_base_models_federation_is_the_start_else_the_encoders(tmp_path: Path) -> None:
+    assert few_cells(load(tmp_path, *ENCODERS)).keys() == {
+        (arm, f"n+{k}") for arm in ("fedmedlora", "single-site") for k in (0, 2)
+    }
+    alone = few_cells(
+        load(tmp_path, *ENCODERS, 'arms=["bert-lora-single-site", "bert-fedavg", "bert-lora-fedmedlora-plus"]')
+    )
+    assert alone.keys() == {
+        *((arm, f"n+{k}") for arm in ("bert-fedavg", "bert-lora-fedmedlora-plus") for k in (0, 2)),
+        ("bert-single-site", "n+2"),
+        ("bert-lora-single-site", "n+2"),
+    }
+
+
+def test_few_notes_train_an_encoder_at_the_rate_of_one_place(tmp_path: Path) -> None:
+    starts = 'low_resource.starts=["bert-fedavg", "bert", "bert-lora-fedmedlora", "bert-lora"]'
+    rates = ("bert.lr=0.1", "bert.federated_lr=0.2", "bert.lora_lr=0.3", "bert.federated_lora_lr=0.4")
+    config = load(tmp_path, *ENCODERS, starts, *rates)
+    found = {cell.key: bert_settings(cell, config.training, config.bert) for cell in study_cells(config)}
+    assert found["bert-fedavg", 0, "all"].lr == 0.2
+    for arm in ("bert-fedavg", "bert-single-site"):
+        assert (found[arm, 0, "n+2"].lr, found[arm, 0, "n+2"].head_lr) == (0.1, config.bert.head_lr)
+    assert {found[arm, 0, "n+2"].lr for arm in ("bert-lora-fedmedlora", "bert-lora-single-site")} == {0.3}
+
+
 def test_a_dry_run_says_starts_and_derived_cases(tmp_path: Path) -> None:
     config = load(tmp_path)
     lines = describe_cells(config, study_cells(config))
@@ -127,6 +181,8 @@ MISTAKES = [
     (("sites.n.external=true",), "", r"sites\.n: a site is 'new' .* or 'external'"),
     (("low_resource.notes=[5, 5]",), "", "'notes' names 5 twice"),
     (('low_resource.starts=["fedprox"]',), "", "low_resource.starts names 'fedprox', which is not among"),
+    (('low_resource.starts=["bert"]',), "", "'bert', an untrained encoder, but no arm .*, bert-fedavg or another"),
+    (('low_resource.starts=["bert-lora"]', 'arms=["bert-fedavg"]', "bert.encoder=minilm"), "", "'bert-lora', an untr"),
     (('scaling.arms=["base"]',), "", "scaling.arms names 'base', which is not among"),
     (('scaling.splits=["ii"]',), "", r"scaling\.splits\[0\]: unknown value 'ii'; did you mean 'iid'"),
     (("scaling.sites=[2, 2]",), "", "'sites' names 2 twice"),
@@ -156,5 +212,8 @@ def test_arms_that_cannot_serve_are_told(tmp_path: Path) -> None:
         ConfigError, match=r"'fedsa-lora', which has no one model .*: expected one of centralised, fedm"
     ):
         study_cells(load(tmp_path, 'low_resource.starts=["fedsa-lora"]'))
+    named = ('arms=["bert-single-site", "bert-fedavg"]', 'low_resource.starts=["bert-single-site"]')
+    with pytest.raises(ConfigError, match="no one model to begin with: expected one of bert-fedavg, bert, base"):
+        study_cells(load(tmp_path, *named, "bert.encoder=minilm"))
     with pytest.raises(ConfigError, match="scaling has nothing to train: none of centralised, fedsa-lora averages"):
         study_cells(load(tmp_path, 'arms=["centralised", "fedsa-lora"]', 'settings=["scaling"]'))

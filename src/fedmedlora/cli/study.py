@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,7 +86,7 @@ def run(
 
         say_what_would_be_run(config, out or RUNS / config.name, jobs, calibration, as_json, resume=resume)
     else:
-        command = _command_line("run", _portable(study), overrides or ())
+        command = _command_line("run", study, overrides or ())
         started = _Start(out or RUNS / config.name, resume, command, jobs, tuple(reuse or ()))
         _run_and_report(config, started, as_json)
 
@@ -118,7 +117,7 @@ def demo(
     )
     if begun:
         note(f"{out} is there already: what is done in it is not done again.")
-    _run_and_report(config, _Start(out, begun, _command_line("demo", "", overrides or ())), as_json)
+    _run_and_report(config, _Start(out, begun, _command_line("demo", None, overrides or ())), as_json)
 
 
 def report(
@@ -251,17 +250,11 @@ def _index(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
-def _command_line(verb: str, study: str, overrides: Sequence[str]) -> str:
-    """How to start this study again, for the record."""
-    words = ["fedmedlora", verb, *([study] if study else [])]
+def _command_line(verb: str, study: Path | None, overrides: Sequence[str]) -> str:
+    """How to start this study again, for the record, which is published and names no folder of one machine."""
+    from fedmedlora.config.portable import portable_path, portable_setting
+
+    words = ["fedmedlora", verb, *([] if study is None else [portable_path(study)])]
     for override in overrides:
-        key, _, value = override.partition("=")
-        plain = value.strip().strip("\"'")
-        words += ["--set", f"{key}={_portable(Path(plain)) if plain.startswith(('/', '~', '..')) else value}"]
+        words += ["--set", portable_setting(override)]
     return shlex.join(words)
-
-
-def _portable(path: Path) -> str:
-    """The path from the working folder, or its name alone: a published record names no folder of one machine."""
-    absolute, here = Path(os.path.abspath(path.expanduser())), Path.cwd()
-    return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else absolute.name

@@ -25,7 +25,6 @@ from fedmedlora.config.fields import Seed as _Seed
 from fedmedlora.config.fields import Switch as _Switch
 from fedmedlora.config.fields import TaskName as TaskName
 from fedmedlora.config.settings import (
-    BASE,
     CaseConfig,
     LowResourceConfig,
     ScalingConfig,
@@ -353,13 +352,10 @@ class StudyConfig(_Checked):
     def _settings_fit(self) -> Self:
         if "low-resource" in self.settings and not self.new_sites:
             raise ValueError("'low-resource' needs a new site: set new = true for one that nobody trains on otherwise")
-        named = {"low_resource.starts": self.low_resource.starts, "scaling.arms": self.scaling.arms}
-        for key, arms in named.items():
-            unknown = [
-                arm for arm in arms or () if arm not in self.arms and (key, arm) != ("low_resource.starts", BASE)
-            ]
-            if unknown:
-                raise ValueError(f"{key} names '{unknown[0]}', which is not among the study's arms: add it to 'arms'")
+        self.low_resource.check_starts(self.arms)
+        for arm in self.scaling.arms or ():
+            if arm not in self.arms:
+                raise ValueError(f"scaling.arms names '{arm}', which is not among the study's arms: add it to 'arms'")
         for case in self.uneven.cases:
             for change in case.sites:
                 if change.name not in self.members:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from fedmedlora.config.arms import BASE, UNTRAINED, untrained
 from fedmedlora.config.fields import Checked, Count, CountOrZero, Name, Positive, SplitName, TaskName, repeated
-
-BASE = "base"
-"""Among the starts of `[low_resource]`: the bare base model, with a fresh adapter."""
 
 HALF = "half"
 """As a site's labels in a case of `[uneven]`: every second entity type, with what may attach to those."""
@@ -19,7 +18,7 @@ _Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 class LowResourceConfig(Checked):
-    """The setting low-resource: what k notes of a new site make of an adapter, and of the bare base."""
+    """The setting low-resource: what k notes of a new site make of a federation's model, and of an untrained one."""
 
     notes: tuple[CountOrZero, ...] = Field(
         default=(0, 5, 10, 20, 50, 100), min_length=1, description="notes of the new site; 0: the start as it is"
@@ -27,7 +26,9 @@ class LowResourceConfig(Checked):
     starts: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="arms whose adapter is the start, and 'base'; none: fedmedlora, else fedmedlora-plus, and 'base'",
+        description="arms whose model is the start, and untrained ones: 'base', of encoders 'bert' (all weights) and "
+        "'bert-lora'; none: fedmedlora, else fedmedlora-plus, and 'base'; without these, each encoder's average and "
+        "its untrained start",
     )
     epochs: Count | None = Field(
         default=None, description="passes over the notes; none: as many as every arm makes in all rounds"
@@ -41,6 +42,21 @@ class LowResourceConfig(Checked):
             if twice:
                 raise ValueError(f"'{key}' names {twice[0]} twice: once is enough")
         return self
+
+    def check_starts(self, arms: Sequence[str]) -> None:
+        """Raise ValueError for a start that none of the study's arms leaves, or that is of a model that none trains."""
+        kinds = {BASE, *map(untrained, arms)}
+        for start in self.starts or ():
+            if start in UNTRAINED and start not in kinds:
+                such = "bert-fedavg" if start == "bert" else "bert-lora-fedmedlora"
+                raise ValueError(
+                    f"low_resource.starts names '{start}', an untrained encoder, but no arm trains such a one: add one "
+                    f"to 'arms', {such} or another"
+                )
+            if start not in UNTRAINED and start not in arms:
+                raise ValueError(
+                    f"low_resource.starts names '{start}', which is not among the study's arms: add it to 'arms'"
+                )
 
 
 class ChangeConfig(Checked):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import random
 import threading
@@ -20,11 +21,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 
 from fedmedlora.errors import ConfigError, EnvironmentProblem
-from fedmedlora.record import append_json_line, digest_json, write_atomic
+from fedmedlora.inference.api_post import Poster
+from fedmedlora.record import append_json_line, digest_json, read_json_lines, write_atomic
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ LEDGER_FILE = "ledger.jsonl"
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _LONGEST_PAUSE_S = 60.0
+_MOST_DOUBLINGS = 30
 _PER_MILLION = 1e6
 
 
@@ -48,10 +52,11 @@ class ApiSettings:
     """Where and how to ask.
 
     base_url: up to and without `/chat/completions`. key_variable: environment variable that holds the key; empty for a
-    server that wants none. concurrency: questions under way at once. timeout_s: of one attempt. attempts: before a
-    question is given up. first_pause_s: before the second attempt; doubled before each further one, with jitter, unless
-    the server says how long. max_tokens: of an answer, sent as token_limit_key. fixed: ask with temperature 0 and seed
-    0, which some models refuse. price_in, price_out: per million tokens, in any currency.
+    server that wants none. concurrency: questions under way at once. timeout_s: of one attempt, from looking up the
+    host to the last byte. attempts: before a question is given up. first_pause_s: before the second attempt; doubled
+    before each further one, with jitter, unless the server says how long. max_tokens: of an answer, sent as
+    token_limit_key. fixed: ask with temperature 0 and seed 0, which some models refuse. price_in, price_out: per
+    million tokens, in any currency.
     """
 
     base_url: str
@@ -73,6 +78,17 @@ class ApiSettings:
         for name in ("concurrency", "attempts", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"api.{name} = {getattr(self, name)}: expected at least 1.")
+
+    @property
+    def server(self) -> str:
+        """Host and port, without path and without what a URL may hold of names and keys."""
+        return urlsplit(self.base_url).netloc.rpartition("@")[2]
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
+        """In the currency of the prices; None where they are not given."""
+        if self.price_in is None or self.price_out is None:
+            return None
+        return (tokens_in * self.price_in + tokens_out * self.price_out) / _PER_MILLION
 
 
 class Reply(NamedTuple):
@@ -116,14 +132,14 @@ class ApiClient:
     settings: ApiSettings
     folder: Path
     spent: Spent = field(default_factory=Spent)
-    _http: httpx.Client = field(init=False, repr=False)
+    _poster: Poster = field(init=False, repr=False)
     _lock: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
     _stop: threading.Event = field(init=False, repr=False, default_factory=threading.Event)
+    _jitter: random.Random = field(init=False, repr=False, default_factory=random.Random)
 
     def __post_init__(self) -> None:
-        limits = httpx.Limits(max_connections=self.settings.concurrency)
         headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else {}
-        self._http = httpx.Client(timeout=self.settings.timeout_s, limits=limits, headers=headers)
+        self._poster = Poster(self.settings.timeout_s, self.settings.concurrency, headers)
 
     def __enter__(self) -> ApiClient:
         return self
@@ -133,7 +149,7 @@ class ApiClient:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        self._poster.close()
 
     def ask(
         self, conversations: Sequence[Sequence[Message]], on_done: Callable[[int], None] | None = None
@@ -190,7 +206,7 @@ class ApiClient:
                 if attempt < self.settings.attempts:
                     with self._lock:
                         self.spent.retries += 1
-                    self._stop.wait(self._pause(attempt, error.pause_s))
+                    self._stop.wait(pause_s(attempt, self.settings.first_pause_s, error.pause_s, self._jitter))
                 continue
             self._note(reply, digest, attempt, time.monotonic() - began)
             return reply
@@ -202,8 +218,8 @@ class ApiClient:
     def _attempt(self, body: Mapping[str, object]) -> Reply:
         """One request. A server's own words are never passed on: they may quote the note."""
         try:
-            response = self._http.post(f"{self.settings.base_url.rstrip('/')}/chat/completions", json=body)
-        except httpx.TimeoutException as error:
+            response = self._poster.post(f"{self.settings.base_url.rstrip('/')}/chat/completions", body)
+        except TimeoutError as error:
             raise _PassingError(f"no answer within {self.settings.timeout_s:g} s") from error
         except httpx.RequestError as error:
             raise _PassingError(f"a broken connection ({type(error).__name__})") from error
@@ -236,15 +252,10 @@ class ApiClient:
             )
         return key
 
-    def _pause(self, attempt: int, wanted: float | None) -> float:
-        doubled = self.settings.first_pause_s * 2.0 ** (attempt - 1)
-        # Full jitter: questions that failed together do not come back together. No result depends on it.
-        pause = random.uniform(0.5, 1.0) * doubled if wanted is None else wanted
-        return min(_LONGEST_PAUSE_S, pause)
-
     def _note(self, reply: Reply, digest: str, attempts: int, seconds: float) -> None:
         """Add a question to what was spent, and to the ledger."""
-        cost = self._cost(reply)
+        # A server that counts no tokens is not thereby free.
+        cost = self.settings.cost(reply.tokens_in, reply.tokens_out) if reply.tokens_in else None
         with self._lock:
             spent = self.spent
             spent.asked += 1
@@ -267,11 +278,33 @@ class ApiClient:
                 },
             )
 
-    def _cost(self, reply: Reply) -> float | None:
-        settings = self.settings
-        if settings.price_in is None or settings.price_out is None:
-            return None
-        return (reply.tokens_in * settings.price_in + reply.tokens_out * settings.price_out) / _PER_MILLION
+
+def pause_s(attempt: int, first_s: float, wanted_s: float | None, jitter: random.Random) -> float:
+    """Seconds to wait after an attempt, the first being 1, that failed in passing; a minute at most.
+
+    As the server wants, else first_s, doubled with every attempt; of that half to all, so that questions that failed
+    together do not come back together. No result depends on it.
+    """
+    if wanted_s is not None:
+        return min(_LONGEST_PAUSE_S, wanted_s)
+    return min(_LONGEST_PAUSE_S, first_s * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS) * jitter.uniform(0.5, 1.0))
+
+
+def spent_in(folder: Path) -> Spent:
+    """What has been spent on the answers that are kept in a folder, by its ledger, over all runs that asked.
+
+    cost: None where the price of a question is not known. cached: not in a ledger.
+    """
+    lines: list[dict[str, Any]] = list(read_json_lines(folder / LEDGER_FILE))
+    costs = [line["cost"] for line in lines]
+    return Spent(
+        asked=len(lines),
+        retries=sum(line["attempts"] - 1 for line in lines),
+        tokens_in=sum(line["tokens_in"] for line in lines),
+        tokens_out=sum(line["tokens_out"] for line in lines),
+        seconds=math.fsum(line["seconds"] for line in lines),
+        cost=None if None in costs else math.fsum(costs),
+    )
 
 
 def _cached(path: Path) -> Reply | None:

@@ -48,29 +48,11 @@ class ApiAnswers:
 
     def find(self, requests: Sequence[Request], on_done: Callable[[int], None] | None = None) -> list[list[Found]]:
         """The entities of each request's window, in the order of the requests. Raises what `ApiClient.ask` raises."""
-        replies = self.client.ask([self._conversation(request) for request in requests], on_done)
+        conversations = [conversation(request, self.labels, self.shots) for request in requests]
+        replies = self.client.ask(conversations, on_done)
         return [
             self._read(request, reply.text, reply.finished) for request, reply in zip(requests, replies, strict=True)
         ]
-
-    def _conversation(self, request: Request) -> list[Message]:
-        turns: list[Message] = []
-        for shot in self.shots:
-            if shot.request.task == request.task:
-                turns += [
-                    Message("user", self._question(shot.request)),
-                    Message("assistant", _right_answer(shot.request)),
-                ]
-        return [*turns, Message("user", self._question(request))]
-
-    def _question(self, request: Request) -> str:
-        document, head, asked = request.document, request.head, request.grammar.labels
-        if head is None:
-            prompt, shown = ner_prompt(self.labels, asked, "json"), document.text
-        else:
-            prompt = re_prompt(self.labels, document.entity(head).type, asked, "json")
-            shown = mark_target(document, head, asked)
-        return prompt.prefix + shown + prompt.suffix
 
     def _read(self, request: Request, text: str, finished: bool) -> list[Found]:
         parsed = parse_json(text, request.document.text, request.grammar.labels)
@@ -78,6 +60,50 @@ class ApiAnswers:
         if not finished:
             self.problems[f"{request.task}: answer not finished"] += 1
         return list(parsed.entities)
+
+
+@dataclass
+class UnsentQuestions:
+    """Counts what would be sent and sends nothing; takes the place of `ApiAnswers`.
+
+    questions, bytes: so far; bytes of all messages as UTF-8, which a tokenizer of bytes or characters makes no more
+    tokens of.
+    """
+
+    labels: LabelSet
+    shots: Sequence[Example] = ()
+    questions: int = 0
+    bytes: int = 0
+
+    def find(self, requests: Sequence[Request], on_done: Callable[[int], None] | None = None) -> list[list[Found]]:
+        """No entity for any request."""
+        for request in requests:
+            messages = conversation(request, self.labels, self.shots)
+            self.bytes += sum(len(message.content.encode("utf-8")) for message in messages)
+        self.questions += len(requests)
+        return [[] for _ in requests]
+
+
+def conversation(request: Request, labels: LabelSet, shots: Sequence[Example]) -> list[Message]:
+    """What is sent for a request: its task's worked examples as earlier turns, then the question."""
+    turns: list[Message] = []
+    for shot in shots:
+        if shot.request.task == request.task:
+            turns += [
+                Message("user", _question(shot.request, labels)),
+                Message("assistant", _right_answer(shot.request)),
+            ]
+    return [*turns, Message("user", _question(request, labels))]
+
+
+def _question(request: Request, labels: LabelSet) -> str:
+    document, head, asked = request.document, request.head, request.grammar.labels
+    if head is None:
+        prompt, shown = ner_prompt(labels, asked, "json"), document.text
+    else:
+        prompt = re_prompt(labels, document.entity(head).type, asked, "json")
+        shown = mark_target(document, head, asked)
+    return prompt.prefix + shown + prompt.suffix
 
 
 def _right_answer(request: Request) -> str:
@@ -94,12 +120,17 @@ def choose_shots(examples: Sequence[Example], tasks: Sequence[Task], count: int)
     return found
 
 
+def credentialed(documents: Sequence[Document]) -> list[str]:
+    """Ids of the documents that are under a data-use agreement."""
+    return [document.id for document in documents if document.meta.get(CREDENTIALED)]
+
+
 def check_may_leave(documents: Sequence[Document], *, allowed: bool, where: str) -> None:
     """Refuse to send credentialed notes to a server, unless the study says that they may be; that is logged.
 
     Raises ConfigError with the number of such notes.
     """
-    count = sum(bool(document.meta.get(CREDENTIALED)) for document in documents)
+    count = len(credentialed(documents))
     if not count:
         return
     if not allowed:
@@ -107,4 +138,4 @@ def check_may_leave(documents: Sequence[Document], *, allowed: bool, where: str)
             f"{count} notes are credentialed (their site says so, or their meta) and would be sent to {where}. Leave "
             "the arm 'api' out, or, where their agreement permits that server, set api.allow_credentialed = true."
         )
-    _log.warning("%d credentialed notes are sent to %s: the study says that they may be", count, where)
+    _log.warning("up to %d credentialed notes go to %s: api.allow_credentialed is true", count, where)

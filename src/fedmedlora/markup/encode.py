@@ -95,12 +95,15 @@ class Request:
         return tuple(place + number for number, place in enumerate(islice(places, 1, None)))
 
     def _characters(self, start: int, end: int) -> Span | None:
-        covered = [self.source.offsets[index] for index in range(start, end)]
-        covered = [offsets for offsets in covered if offsets[0] < offsets[1]]
+        covered = [offsets for offsets in self.source.offsets[start:end] if offsets[0] < offsets[1]]
         if not covered:
             return None
+        begin, stop = covered[0][0], max(offsets[1] for offsets in covered)
+        # A space that a tokenizer puts before a word bears the offsets of the word's first character, which is not its.
+        if any(first <= begin and stop < last for first, last in self.source.offsets[end : end + 1]):
+            return None
         text = self.document.text
-        first, last = self.source.escaped.to_source(covered[0][0], max(offsets[1] for offsets in covered))
+        first, last = self.source.escaped.to_source(begin, stop)
         while first < last and text[first].isspace():
             first += 1
         while first < last and text[last - 1].isspace():

@@ -95,6 +95,8 @@ def line_chart(identity: str, title: str, y_label: str, series: Sequence[Series]
     parts = [
         *_axes(scale, ticks, places, axis, y_label),
         *(_line(one, scale, DODGE * (place - middle)) for place, one in enumerate(drawn)),
+        # Above all lines, so that none crosses them out.
+        *(note for one in drawn for note in _notes(one, scale)),
         *(legend_entry(one.name, one.style, LEGEND_TOP + LEGEND_LINE * place) for place, one in enumerate(drawn)),
     ]
     height = f"{LEGEND_TOP + LEGEND_LINE * len(drawn)}"
@@ -188,12 +190,15 @@ def _line(one: Series, scale: _Scale, aside: float) -> Markup:
     if one.bounds:
         parts.append(element("path", d="".join(_upright(scale, aside, *bound) for bound in one.bounds), class_="bound"))
     parts.append(element("path", d=marks, class_="mark"))
-    words = [
+    return element("g", *parts, class_=f"s{one.style % COLOURS}")
+
+
+def _notes(one: Series, scale: _Scale) -> list[Markup]:
+    return [
         element("text", note, x=f"{scale.x(x) + 6:.1f}", y=f"{scale.y(y) - 5:.1f}", class_="note")
         for note, (x, y) in zip(one.notes, one.points, strict=False)
         if y is not None and math.isfinite(y)
     ]
-    return element("g", *parts, *words, class_=f"s{one.style % COLOURS}")
 
 
 def _upright(scale: _Scale, aside: float, place: float, low: float, high: float) -> str:

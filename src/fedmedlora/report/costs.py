@@ -1,16 +1,17 @@
-"""What every model took: bytes, seconds, target tokens, steps; and what decoding its predictions took."""
+"""What every model took: bytes, seconds, target tokens, steps; what decoding took, and asking a server."""
 
 from __future__ import annotations
 
 from fedmedlora.report.elements import Markup, fold, head, join, missing, number, paragraph, small, table, words
-from fedmedlora.report.numbers import decimal, duration, saving, size, whole
+from fedmedlora.report.numbers import decimal, duration, money, saving, size, whole
+from fedmedlora.report.pace import side_by_side
 from fedmedlora.report.progress import arm_label, arms_of, is_whole, model_label, seeds_of, sites_of
 from fedmedlora.report.records import ArmCost, Run, Score
 
 
 def costs_section(run: Run) -> list[Markup]:
-    """Training, then decoding and what it left out."""
-    return [_training(run), _decoding(run), _left_out(run)]
+    """Training, asking a server where an arm does, then decoding and what it left out."""
+    return [_training(run), *_asking(run), _decoding(run), _left_out(run)]
 
 
 def _training(run: Run) -> Markup:
@@ -61,17 +62,19 @@ def _training_row(run: Run, cost: ArmCost) -> list[Markup]:
         number(whole(cost.rounds)),
         number(whole(cost.steps)),
         number(whole(cost.target_tokens)),
-        number(_time(cost)),
+        number(_time(run, cost)),
         *traffic,
         memory,
     ]
 
 
-def _time(cost: ArmCost) -> Markup | str:
-    taken = duration(cost.seconds)
-    if not cost.validation_seconds or not cost.seconds:
-        return taken
-    return join([taken, small(f"{decimal(100 * cost.validation_seconds / cost.seconds, 1)} % of it validation")])
+def _time(run: Run, cost: ArmCost) -> Markup | str:
+    notes = []
+    if is_whole(cost.trained_on) and (beside := side_by_side(run, cost.arm, cost.seed)) is not None:
+        notes.append(small(f"{duration(beside)} with sites side by side"))
+    if cost.validation_seconds and cost.seconds:
+        notes.append(small(f"{decimal(100 * cost.validation_seconds / cost.seconds, 1)} % of it validation"))
+    return join([duration(cost.seconds), *notes])
 
 
 def _bytes(count: int | None) -> Markup:
@@ -81,6 +84,30 @@ def _bytes(count: int | None) -> Markup:
 def _head(run: Run, arm: str, trained_on: str, seed: int) -> Markup:
     label = model_label(arm, trained_on)
     return head(join([label, small(f"seed {seed}")]) if len(seeds_of(run)) > 1 else label, "row")
+
+
+def _asking(run: Run) -> list[Markup]:
+    rows = [
+        [
+            _head(run, cost.arm, cost.trained_on, cost.seed),
+            words(cost.asked.sent.server),
+            words(cost.asked.sent.model),
+            number(whole(cost.asked.questions)),
+            number(whole(cost.asked.tokens_in)),
+            number(whole(cost.asked.tokens_out)),
+            number(missing("price not known") if cost.asked.cost is None else money(cost.asked.cost)),
+        ]
+        for cost in run.costs
+        if cost.asked is not None
+    ]
+    if not rows:
+        return []
+    names = ("Server", "Its model", "Questions", "Tokens asked", "Tokens answered", "Cost")
+    caption = (
+        "What asking a server took, in tokens as it counts them. Cost: in the currency of the study's prices "
+        "(api.price_in, api.price_out); what a server may charge for attempts that failed is not in it."
+    )
+    return [table(caption, [[head("Model"), *(head(name) for name in names)]], rows)]
 
 
 def _decoding(run: Run) -> Markup:

@@ -27,13 +27,24 @@ from fedmedlora.scoring import (
     paired_permutation,
 )
 
-Verdict: TypeAlias = Literal["above", "below", "within the noise", "too few notes to tell", "not judged"]
+Verdict: TypeAlias = Literal[
+    "above",
+    "below",
+    "probably above",
+    "probably below",
+    "within the noise",
+    "too few notes to tell",
+    "not judged",
+]
 BySite: TypeAlias = "Mapping[str, Sequence[Score]]"
 
 _K = TypeVar("_K")
 
-NO_FINDING: tuple[Verdict, ...] = ("within the noise", "too few notes to tell")
-"""Verdicts of a test that found no difference."""
+PROBABLE: tuple[Verdict, ...] = ("probably above", "probably below")
+"""Verdicts of an interval that leaves out 0, where the corrected test does not confirm a difference."""
+
+UNCONFIRMED: tuple[Verdict, ...] = (*PROBABLE, "within the noise", "too few notes to tell")
+"""All verdicts of a test that does not confirm a difference."""
 
 LEVEL = 0.05
 _SEED = 0
@@ -67,13 +78,14 @@ class Contrast:
 class Held(NamedTuple):
     """A contrast among several that are tested together.
 
-    p_corrected: after Holm's correction; None: not defined. least: what it would be at the smallest p that the
-    documents can give on which the two differ.
+    p_corrected: after Holm's correction for `tests` tests; None: not defined. least: what it would be at the smallest
+    p that the documents can give on which the two differ.
     """
 
     of: Contrast
     p_corrected: float | None
-    least: float | None = None
+    least: float | None
+    tests: int
 
     @property
     def difference(self) -> float | None:
@@ -87,12 +99,17 @@ class Held(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What the corrected p says."""
+        """What the corrected p says; where it confirms nothing, though it could have, what the interval says."""
         if self.p_corrected is None or self.difference is None:
             return "not judged"
-        if self.p_corrected >= LEVEL:
-            return "too few notes to tell" if self.blind else "within the noise"
-        return "above" if self.difference > 0 else "below"
+        if self.p_corrected < LEVEL:
+            return "above" if self.difference > 0 else "below"
+        if self.blind:
+            return "too few notes to tell"
+        low, high = self.interval
+        if low is None or high is None or low <= 0 <= high:
+            return "within the noise"
+        return "probably above" if low > 0 else "probably below"
 
     @property
     def blind(self) -> bool:
@@ -181,7 +198,7 @@ def hold(pairs: Mapping[_K, Versus]) -> dict[_K, Held]:
     }
     known = {key: one.found.p for key, one in found.items() if one.found.p is not None}
     adjusted = holm(known)
-    return {key: Held(one, adjusted.get(key), _least(known, key, one)) for key, one in found.items()}
+    return {key: Held(one, adjusted.get(key), _least(known, key, one), len(known)) for key, one in found.items()}
 
 
 def _least(known: Mapping[_K, float], key: _K, one: Contrast) -> float | None:

@@ -14,6 +14,7 @@ from fedmedlora.report.numbers import (
     Spread,
     decimal,
     duration,
+    money,
     points,
     saving,
     signed,
@@ -21,23 +22,30 @@ from fedmedlora.report.numbers import (
     size,
     whole,
 )
+from fedmedlora.report.pace import side_by_side
 from fedmedlora.report.paired import p_value
 from fedmedlora.report.progress import arm_label, arms_in, arms_run, is_whole, table_settings, tested_sites
-from fedmedlora.report.reach import Reach, reaches
-from fedmedlora.report.records import ArmCost, Run
+from fedmedlora.report.reach import Reach, dev_notes, reaches
+from fedmedlora.report.records import ArmCost, Asked, Run
 from fedmedlora.report.results import TASK_NAMES, own_scores
+from fedmedlora.report.rounds import site_series, trained_sites
 from fedmedlora.report.scaling import Scaled
+from fedmedlora.report.weights import judged
 from fedmedlora.scoring import Task
 
 _HELD = ("Difference", "95 % interval", "p", "Verdict")
 
 
 class FlatTable(NamedTuple):
-    """rows: as long as columns; everything is text without any format's signs. Differences are in points."""
+    """rows: as long as columns; everything is text without any format's signs. Differences are in points.
+
+    note: a sentence that belongs under the table.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[Sequence[str]]
+    note: str = ""
 
 
 def flat_tables(run: Run, findings: Findings) -> list[FlatTable]:
@@ -64,7 +72,7 @@ def _tables(run: Run, findings: Findings) -> Iterator[FlatTable]:
         ],
     )
     yield FlatTable(
-        "strict F1 with few notes of a new site, against the bare base",
+        "strict F1 with few notes of a new site, against the same model untrained",
         ("Task", "Site", "Start", "Notes", "F1", *_HELD),
         [
             [
@@ -95,7 +103,9 @@ def _tables(run: Run, findings: Findings) -> Iterator[FlatTable]:
         "rounds to 95 % of centralised training's dev F1",
         ("Task", "Arm", "Site", "Goal", "Best", "Round"),
         [_reach(row) for row in reaches(run)],
+        dev_notes(run),
     )
+    yield _weights(run)
     yield FlatTable(
         "confidence of strict matches, means over seeds and models",
         ("Setting", "Task", "Site", "Arm", "AUPRC", "ECE", "Brier"),
@@ -103,8 +113,16 @@ def _tables(run: Run, findings: Findings) -> Iterator[FlatTable]:
     )
     yield FlatTable(
         "what training a model took, means over seeds and models",
-        ("Arm", "Steps", "Target tokens", "Time", "Exchanged", "Whole model instead", "Saved", "Most memory"),
+        (
+            *("Arm", "Rounds", "Steps", "Target tokens", "Time", "Sites side by side"),
+            *("Exchanged", "Whole model instead", "Saved", "Most memory"),
+        ),
         _costs(run),
+    )
+    yield FlatTable(
+        "what asking a server took",
+        ("Arm", "Server", "Its model", "Questions", "Tokens asked", "Tokens answered", "Cost"),
+        [_asked(cost.arm, cost.asked) for cost in run.costs if cost.asked is not None],
     )
     yield FlatTable(
         "Jensen–Shannon divergence between sites, bits",
@@ -150,6 +168,21 @@ def _reach(row: Reach) -> list[str]:
     return [TASK_NAMES[row.task], arm_label(row.arm), row.site, points(row.goal), points(row.best), at]
 
 
+def _weights(run: Run) -> FlatTable:
+    """Rounds by sites, of the arms whose sites' adapters were judged on validation notes."""
+    arms = [arm for arm in arms_run(run) if judged(run, arm)]
+    sites = list(dict.fromkeys(site for arm in arms for site in trained_sites(run, arm)))
+    rows = []
+    for arm in arms:
+        weights = {site: dict(site_series(run, arm, site, lambda at: at.weight).points) for site in sites}
+        losses = {site: dict(site_series(run, arm, site, lambda at: at.validation_loss).points) for site in sites}
+        for at in sorted({at for line in weights.values() for at in line}):
+            cells = [f"{decimal(weights[site].get(at))} ({decimal(losses[site].get(at))})" for site in sites]
+            rows.append([arm_label(arm), whole(at), *cells])
+    note = "In brackets: the loss of the site's own adapter on validation notes, nats per target token."
+    return FlatTable("weights in the average by round, means over seeds", ("Arm", "Round", *sites), rows, note)
+
+
 def _confidence(run: Run, setting: str, task: Task) -> Iterator[list[str]]:
     for site in tested_sites(run, setting):
         for arm in arms_in(run, setting):
@@ -170,13 +203,19 @@ def _costs(run: Run) -> list[list[str]]:
             both, full = _mean(own, lambda one: one.exchanged), _mean(own, lambda one: one.full_model_bytes)
             rows.append(
                 [
-                    *(arm_label(arm), whole(_mean(own, lambda one: one.steps))),
-                    *(whole(_mean(own, lambda one: one.target_tokens)), duration(_mean(own, lambda one: one.seconds))),
+                    *(arm_label(arm), whole(_mean(own, lambda one: one.rounds))),
+                    *(whole(_mean(own, lambda one: one.steps)), whole(_mean(own, lambda one: one.target_tokens))),
+                    *(duration(_mean(own, lambda one: one.seconds)), duration(side_by_side(run, arm))),
                     *(size(both), size(full), saving(both, full) if both is not None and full else DASH),
                     size(_mean(own, lambda one: one.peak_memory_bytes)),
                 ]
             )
     return rows
+
+
+def _asked(arm: str, asked: Asked) -> list[str]:
+    counts = (asked.questions, asked.tokens_in, asked.tokens_out)
+    return [arm_label(arm), asked.sent.server, asked.sent.model, *map(whole, counts), money(asked.cost)]
 
 
 def _mean(costs: Sequence[ArmCost], value: Callable[[ArmCost], float | None]) -> float | None:

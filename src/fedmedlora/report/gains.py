@@ -61,7 +61,7 @@ class Gain(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """The paired test's, where there is one."""
+        """The paired test's and its interval's, where there is one."""
         return self.held.verdict if self.held else self.judged
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fedmedlora.report.elements import Markup, head, number, table, words
-from fedmedlora.report.estimates import NO_FINDING, Held, Versus, by_site, hold, mean_f1
+from fedmedlora.report.estimates import UNCONFIRMED, Held, Versus, by_site, hold, mean_f1
 from fedmedlora.report.families import PLAIN, alone
 from fedmedlora.report.numbers import decimal, gained, points
 from fedmedlora.report.paired import held_cells
@@ -91,8 +91,8 @@ def left_out_sentences(rows: Sequence[LeftOut], task: Task) -> list[str]:
             continue
         said = [f"Trained without {row.site}, {arm_label(row.arm)} reaches {points(row.f1)} there"]
         if row.held is not None:
-            noise = f" ({row.held.verdict})" if row.held.verdict in NO_FINDING else ""
-            said.append(f"{gained(row.held.difference, *row.held.interval)} against taking part{noise}")
+            aside = f" ({row.held.verdict})" if row.held.verdict in UNCONFIRMED else ""
+            said.append(f"{gained(row.held.difference, *row.held.interval)} against taking part{aside}")
         said += [f"the site's own model reaches {points(row.own)}"] if row.own is not None else []
         said += [f"the bare base {points(row.bare)}"] if row.bare is not None else []
         found.append(f"{'; '.join(said)}.")

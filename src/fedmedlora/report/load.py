@@ -15,7 +15,9 @@ from fedmedlora.report.fields import Fields
 from fedmedlora.report.progress import PAPER_ARMS
 from fedmedlora.report.records import (
     ArmCost,
+    Asked,
     Cell,
+    Destination,
     Part,
     Plan,
     PlannedCell,
@@ -137,6 +139,21 @@ def _info(fields: Fields) -> RunInfo:
         sites=tuple(_site(site) for site in fields.list_of_tables("sites")),
         divergences={name: _divergences(found) for name, found in fields.table("heterogeneity").tables()},
         cells=tuple(_planned(cell) for cell in fields.list_of_tables("cells")),
+        api=_destination(fields.table("api")) if fields.values.get("api") is not None else None,
+    )
+
+
+def _destination(fields: Fields) -> Destination:
+    return Destination(fields.text("server"), fields.text("model"), fields.table("credentialed_notes").counts())
+
+
+def _asked(fields: Fields) -> Asked:
+    return Asked(
+        sent=_destination(fields),
+        questions=fields.whole("questions"),
+        tokens_in=fields.whole("tokens_in"),
+        tokens_out=fields.whole("tokens_out"),
+        cost=fields.number_or_none("cost"),
     )
 
 
@@ -171,6 +188,7 @@ def _plan(text: str, path: Path) -> Plan:
         tasks=tuple(task for task in TASKS if task in tasks) or TASKS,
         rounds=fields.whole_or_none("rounds"),
         passes=fields.table("training").whole_or_none("epochs_per_round"),
+        encoder_passes=fields.table("bert").whole_or_none("epochs_per_round"),
         scored=fields.table("evaluation").text_or_none("part") or "test",
     )
 
@@ -305,6 +323,7 @@ def _cost(fields: Fields) -> ArmCost:
         adapter_digest=fields.text_or_none("adapter_digest"),
         peak_memory_bytes=fields.whole_or_none("peak_memory_bytes"),
         variant=_variant(fields.table("variant")),
+        asked=_asked(fields.table("api")) if fields.values.get("api") is not None else None,
     )
 
 

@@ -9,6 +9,7 @@ from fedmedlora.report.estimates import by_site, estimate
 from fedmedlora.report.findings import Findings
 from fedmedlora.report.flat_tables import flat_tables, with_bounds
 from fedmedlora.report.numbers import DASH
+from fedmedlora.report.paired import VERDICTS
 from fedmedlora.report.progress import (
     EXTERNAL,
     SINGLE_SITE,
@@ -26,8 +27,9 @@ from fedmedlora.scoring import MODES, Mode, Task
 
 
 def markdown_page(run: Run, findings: Findings) -> str:
-    """Everything under headings: first what the numbers say, then the tables."""
-    parts = [f"## {run.info.name} ({run.folder})"]
+    """Everything under headings: what differences are called, what the numbers say, then the tables."""
+    words = "\n".join(f"- {name}: {meaning}" for name, meaning in VERDICTS.items())
+    parts = [f"## {run.info.name} ({run.folder})", "A difference is called:", words]
     blocks = markdown_blocks(run, findings)
     return "\n\n".join([*parts, *(f"### {title}\n\n{text}" for title, text in blocks.items())]) + "\n"
 
@@ -39,7 +41,8 @@ def markdown_blocks(run: Run, findings: Findings) -> dict[str, str]:
         for task in run.tasks:
             for mode in MODES:
                 blocks[f"{TASK_NAMES[task]}, {mode} F1, {setting}"] = _scores(run, setting, task, mode)
-    blocks |= {table.title: _table(table.columns, table.rows) for table in flat_tables(run, findings)}
+    for title, columns, rows, note in flat_tables(run, findings):
+        blocks[title] = "\n\n".join([_table(columns, rows), *([note] if note else [])])
     return {title: text for title, text in blocks.items() if text}
 
 

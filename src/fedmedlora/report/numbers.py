@@ -70,9 +70,11 @@ def gained(difference: float | None, low: float | None, high: float | None) -> s
 
 
 def untested(low: float | None, high: float | None) -> str:
-    """What is said behind a difference with an interval and no test: that it holds 0, where it does."""
-    holds = low is not None and high is not None and low <= 0 <= high
-    return " (within the noise: the interval holds 0)" if holds else ""
+    """What is said behind a difference with an interval and no test: whether the interval holds 0."""
+    if low is None or high is None:
+        return ""
+    holds = low <= 0 <= high
+    return f" ({'within the noise: the interval holds 0' if holds else 'not tested: the interval leaves out 0'})"
 
 
 def between(low: float | None, high: float | None, shown: Callable[[float], str] = decimal) -> str:
@@ -89,6 +91,11 @@ def size(count: float | None) -> str:
         count, unit = count / 1000, unit + 1
     places = 0 if unit == 0 or count >= 99.95 else 1 if count >= 9.995 else 2
     return f"{count:,.{places}f} {_UNITS[unit]}"
+
+
+def money(amount: float | None) -> str:
+    """In whatever currency the study's prices are: `money(12.346)` is "12.35", `money(0.00132)` is "0.0013"."""
+    return decimal(amount, 4 if amount is not None and 0 < amount < 1 else 2)
 
 
 def duration(seconds: float | None) -> str:

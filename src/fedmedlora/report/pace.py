@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fedmedlora.report.numbers import Spread
-from fedmedlora.report.records import Round
+from fedmedlora.report.progress import is_whole, whole_rounds
+from fedmedlora.report.records import Round, Run
 
 READING = (
     "Time is that of sites side by side: of every round, its slowest site's seconds and what the round took beside "
@@ -40,3 +41,16 @@ def elapsed(rounds: Iterable[Round]) -> dict[int, float]:
         total += mean
         times[at] = total
     return times
+
+
+def side_by_side(run: Run, arm: str, seed: int | None = None) -> float | None:
+    """Seconds that training an arm's one model takes with its sites side by side, of one seed or the mean over seeds.
+
+    None where its sites exchange nothing, and where rounds, or the time of one, are not recorded.
+    """
+    costs = [one for one in run.costs if one.arm == arm and is_whole(one.trained_on) and seed in (None, one.seed)]
+    if not costs or any(one.exchanged is None for one in costs):
+        return None
+    seeds = {one.seed for one in costs}
+    times = elapsed(one for one in whole_rounds(run) if one.arm == arm and one.seed in seeds)
+    return times.get(max(one.rounds or 0 for one in costs))

@@ -134,7 +134,7 @@ def _run(run: Run, identity: str, notes: Notes | None) -> list[Markup]:
         "summary": summary_section(run, findings),
         "facts": facts_section(run),
         "results": results_section(run, findings, f"{identity}-results"),
-        "tests": _by_setting(run, lambda _, setting: tests_section(findings.tests[setting])),
+        "tests": tests_section(findings.tests),
         "rounds": rounds_section(run, f"{identity}-rounds"),
         "weights": weights_section(run, f"{identity}-weights"),
         "heterogeneity": heterogeneity_section(run),

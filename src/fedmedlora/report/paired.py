@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from fedmedlora.report.elements import Markup, head, join, missing, number, paragraph, small, table, words
+from fedmedlora.report.elements import (
+    Markup,
+    element,
+    head,
+    join,
+    missing,
+    number,
+    paragraph,
+    small,
+    table,
+    terms,
+    words,
+)
 from fedmedlora.report.estimates import Held, Versus, by_site, hold
 from fedmedlora.report.families import compared
-from fedmedlora.report.numbers import between, decimal, signed, whole
+from fedmedlora.report.numbers import between, decimal, several, signed, whole
 from fedmedlora.report.progress import arm_label, tested_sites
 from fedmedlora.report.records import Run
 from fedmedlora.report.results import TASK_NAMES, own_scores
@@ -38,10 +50,19 @@ def paired_tests(run: Run, setting: str) -> dict[Pair, Held]:
     )
 
 
-def tests_section(tests: Mapping[Pair, Held]) -> list[Markup]:
-    """A table of all tests."""
+def tests_section(settings: Mapping[str, Mapping[Pair, Held]]) -> list[Markup]:
+    """A table of all tests of each setting, named where there are several; then how they were made, and the words."""
+    parts: list[Markup] = []
+    for setting, tests in settings.items():
+        if len(settings) > 1:
+            parts.append(paragraph(element("strong", f"Setting: {setting}")))
+        parts.append(_table(tests))
+    return [*parts, paragraph(_METHOD), terms(VERDICTS.items())]
+
+
+def _table(tests: Mapping[Pair, Held]) -> Markup:
     if not tests:
-        return [paragraph("— No two arms that are compared have scores of single documents, so nothing is tested.")]
+        return paragraph("— No two arms that are compared have scores of single documents, so nothing is tested.")
     rows = [
         [
             head(TASK_NAMES[pair.task], "row"),
@@ -69,19 +90,34 @@ def tests_section(tests: Mapping[Pair, Held]) -> list[Markup]:
         "Documents",
         "Seeds",
     )
-    return [
-        table("Arms against each other, strict F1.", [[head(name) for name in heads]], rows),
-        paragraph(_METHOD),
-    ]
+    corrected = max(held.tests for held in tests.values())
+    caption = f"Arms against each other, strict F1; p corrected for {several(corrected, 'test')}."
+    return table(caption, [[head(name) for name in heads]], rows)
 
 
 _METHOD = (
     "Paired permutation tests: both arms' answers to a document are exchanged at random, 10,000 times; p is the share "
     "of exchanges that leave the mean F1s over seeds at least as far apart. Corrected after Holm for the number of "
-    "tests in this table. A difference whose corrected p is not below 0.05 is within the noise; “too few notes to "
-    "tell” where it could not have been below: n documents that the arms score differently on give no p under 2/2ⁿ. "
-    "Under a difference its 95 % interval: both arms on the same resampled documents, 1,000 times."
+    "tests in its table. Under a difference its 95 % interval: both arms on the same resampled documents, 1,000 times. "
+    "A difference is called:"
 )
+
+VERDICTS = {
+    "“above”, “below”": (
+        "the corrected p is below 0.05. In sentences a site gains or loses, an arm is better or worse, or nothing is "
+        "added to the difference."
+    ),
+    "“probably above”, “probably below”": (
+        "the corrected p is not below 0.05, but the 95 % interval, before rounding, leaves out 0. Nothing corrects the "
+        "interval: of twenty pairs of arms that do not differ, about one would be called so."
+    ),
+    "“within the noise”": "the corrected p is not below 0.05, and the interval holds 0.",
+    "“too few notes to tell”": (
+        "the corrected p could not have been below 0.05, whatever the interval: n documents that the arms score "
+        "differently on give no p under 2/2ⁿ."
+    ),
+}
+"""What a difference is called → when."""
 
 
 def difference(held: Held) -> Markup:

@@ -35,7 +35,12 @@ VARIED = (LOW_RESOURCE, UNEVEN, SCALING)
 """Settings in which one arm has many models on one site; each has tables of its own."""
 WITHOUT = "without-"
 WHOLE = ("all", "none")
-BARE_BASE = "Bare base"
+UNTRAINED = {
+    "single-site": "Bare base",
+    "bert-single-site": "Untrained BERT",
+    "bert-lora-single-site": "Untrained BERT+LoRA",
+}
+"""What the models of few notes began with that count as these arms'."""
 PERSONAL = ("fedsa-lora",)
 SEEDLESS = ("zero-shot", "api")
 SINGLE_SITE, CENTRALISED, FEDERATED = arms.SINGLE_SITE, arms.CENTRALISED, arms.FEDERATED
@@ -58,7 +63,7 @@ def model_label(arm: str, trained_on: str) -> str:
     """
     site, plus, notes = trained_on.rpartition("+")
     if plus and notes.isdecimal():
-        start = BARE_BASE if arm == "single-site" else arm_label(arm)
+        start = UNTRAINED.get(arm, arm_label(arm))
         return f"{start}, {several(int(notes), 'note')} of {site}"
     return arm_label(arm) if trained_on in WHOLE else f"{arm_label(arm)}: {trained_on}"
 

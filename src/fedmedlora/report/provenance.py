@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedmedlora.config.portable import portable_study
 from fedmedlora.report.elements import (
     Markup,
     element,
@@ -18,7 +19,7 @@ from fedmedlora.report.elements import (
 )
 from fedmedlora.report.numbers import DASH, decimal, listed, several, size, whole
 from fedmedlora.report.progress import arms_of, model_label, progress, seeds_of
-from fedmedlora.report.records import PARTS, Part, Run, Site, Weights
+from fedmedlora.report.records import PARTS, Destination, Part, Run, Site, Weights
 
 _NOT_RECORDED = missing("not recorded")
 
@@ -154,9 +155,10 @@ def _digest(digest: str | None) -> Markup:
 
 
 def provenance_section(run: Run) -> list[Markup]:
-    """Command, versions, digests, settings."""
+    """Command, what left for a server, versions, digests, settings."""
     info = run.info
     parts = [paragraph("Command: ", element("code", info.command) if info.command else _NOT_RECORDED)]
+    parts += _sent(run)
     versions = [[head(name, "row"), words(version)] for name, version in sorted(info.versions.items())]
     if versions:
         parts.append(table("Versions.", [[head("Library"), head("Version")]], versions))
@@ -164,9 +166,40 @@ def provenance_section(run: Run) -> list[Markup]:
     if run.left_out:
         rows = [[head(reason, "row"), number(whole(count))] for reason, count in sorted(run.left_out.items())]
         parts.append(table("Records in the run folder that are not shown.", [[head("Reason"), head("Number")]], rows))
-    settings = element("pre", element("code", run.study)) if run.study is not None else paragraph(_NOT_RECORDED)
-    parts.append(fold("Settings (study.toml, resolved)", settings))
+    settings = [paragraph(_NOT_RECORDED)]
+    if run.study is not None:
+        # The file says by which way notes and models lie from its folder; a page that travels does not.
+        shown = element("pre", element("code", portable_study(run.study)))
+        settings = [paragraph("Of a path that leads out of the run's folder the last name is shown."), shown]
+    parts.append(fold("Settings (study.toml, resolved)", *settings))
     return parts
+
+
+def _sent(run: Run) -> list[Markup]:
+    """Which notes under a data-use agreement a server was given. run.json says it before the first is sent."""
+    known = [(cost.asked.sent, True) for cost in run.costs if cost.asked is not None]
+    if not known and run.info.api is not None:
+        known = [(run.info.api, False)]
+    return [_sent_to(sent, whole_arm) for sent, whole_arm in known]
+
+
+def _sent_to(sent: Destination, all_sent: bool) -> Markup:
+    count = sum(sent.credentialed.values())
+    to = f"{sent.server}, for its model {sent.model}"
+    if not count:
+        return paragraph(f"The arm api sends notes to {to}. None of them is marked as credentialed.")
+    by_site = ", ".join(f"{site} {whole(notes)}" for site, notes in sorted(sent.credentialed.items()))
+    verb = ("was" if count == 1 else "were") if all_sent else "may have been"
+    return element(
+        "div",
+        paragraph(
+            element("strong", "Credentialed notes sent: "),
+            f"{several(count, 'credentialed note')} ({by_site}) {verb} sent to {to}, as api.allow_credentialed = true "
+            "of the study lets them.",
+        ),
+        class_="notice",
+        role="note",
+    )
 
 
 def _digests(run: Run) -> Markup:

@@ -87,7 +87,7 @@ def reach_section(run: Run) -> list[Markup]:
     without = listed(arm_label(arm) for arm in dict.fromkeys(row.arm for row in rows if row not in held))
     if not held:
         return [paragraph("— The study has no centralised arm, so there is nothing to reach.")]
-    parts = [paragraph(dev_notes(run)), *(_table(run, held, task) for task in run.tasks)]
+    parts = [_table(run, held, task) for task in run.tasks]
     if len(held) < len(rows):
         parts.append(paragraph(f"The study has no centralised arm that {without} could be held against."))
     return parts
@@ -101,7 +101,8 @@ def dev_notes(run: Run) -> str:
         for site in _dev_sites(run)
         if site in known
     }
-    return f"Dev notes: {listed(f'{site} {whole(count)}' for site, count in counts.items())}." if counts else ""
+    notes = listed(f"{site} {whole(count)}" for site, count in counts.items())
+    return f"Dev notes that F1 rests on: {notes}." if counts else ""
 
 
 def _table(run: Run, rows: Sequence[Reach], task: Task) -> Markup:
@@ -114,7 +115,7 @@ def _table(run: Run, rows: Sequence[Reach], task: Task) -> Markup:
     caption = (
         f"{TASK_NAMES[task]}: rounds to reach 95 % of centralised training: the first round whose strict F1 on dev "
         "notes is at least 95 % of centralised training's after its last round; under it the time, with sites side by "
-        "side."
+        f"side. {dev_notes(run)}"
     )
     return table(caption, [[head("Arm"), *(head(site) for site in sites)]], body)
 

@@ -66,10 +66,35 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the arm api sends notes. server: host and port. credentialed: site → notes under a data-use agreement."""
+
+    server: str
+    model: str
+    credentialed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What asking a model behind a server took, over all that kept its answers.
+
+    tokens_in, tokens_out: asked and answered, as the server counts. cost: in the currency of the study's prices; None
+    where it gives none.
+    """
+
+    sent: Destination
+    questions: int
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """The contents of run.json.
 
-    divergences: "labels" and "vocabulary" → site → other site → bits; empty in runs of earlier versions.
+    divergences: "labels" and "vocabulary" → site → other site → bits; empty in runs of earlier versions. api: None in
+    runs that ask no server.
     """
 
     name: str
@@ -83,6 +108,7 @@ class RunInfo:
     sites: tuple[Site, ...]
     divergences: Mapping[str, Divergences] = field(default_factory=dict)
     cells: tuple[PlannedCell, ...] = ()
+    api: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +186,7 @@ class ArmCost:
     adapter_digest: str | None
     peak_memory_bytes: int | None = None
     variant: Variant = Variant()
+    asked: Asked | None = None
 
     @property
     def exchanged(self) -> int | None:
@@ -197,7 +224,10 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What study.toml asked for. passes: over the training examples, a round. scored: "test" or "dev" notes."""
+    """What study.toml asked for. scored: "test" or "dev" notes.
+
+    passes: over the training examples, a round. encoder_passes: those of the arms bert-*; None: as many.
+    """
 
     arms: tuple[str, ...]
     settings: tuple[str, ...]
@@ -206,6 +236,7 @@ class Plan:
     tasks: tuple[Task, ...]
     rounds: int | None
     passes: int | None = None
+    encoder_passes: int | None = None
     scored: str = "test"
 
 

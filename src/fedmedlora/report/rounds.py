@@ -20,7 +20,7 @@ from fedmedlora.report.elements import (
     words,
 )
 from fedmedlora.report.families import encoder
-from fedmedlora.report.numbers import Spread, decimal, several
+from fedmedlora.report.numbers import Spread, decimal, several, whole
 from fedmedlora.report.pace import READING, elapsed
 from fedmedlora.report.progress import (
     ARMS,
@@ -53,10 +53,7 @@ def rounds_section(run: Run, identity: str) -> list[Markup]:
     if not run.rounds:
         return [paragraph("— No round is recorded yet.")]
     over = " Lines are means over seeds." if len(seeds_of(run)) > 1 else ""
-    passes = run.plan.passes if run.plan else None
-    equal = f" Every round is {several(passes, 'pass', 'passes')} over an arm's training examples" if passes else ""
-    equal = f"{equal}, so that arms at one round have made equal passes over the data." if equal else ""
-    parts = [paragraph(f"Round 1 is the first.{over}{equal}")]
+    parts = [paragraph(f"Round 1 is the first.{over}{_passes(run)}")]
     if not any(one.dev for one in run.rounds):
         parts.append(
             paragraph("— No dev score is recorded: there are no dev notes, or scoring them each round is off.")
@@ -64,6 +61,22 @@ def rounds_section(run: Run, identity: str) -> list[Markup]:
     else:
         parts += _dev_parts(run, identity)
     return [*parts, element("h4", "Training loss of each site"), *_loss_parts(run, identity)]
+
+
+def _passes(run: Run) -> str:
+    """How many passes a round is, of each kind of model where they differ; "" where the plan does not say."""
+    if run.plan is None or run.plan.passes is None:
+        return ""
+    base, of_encoder = run.plan.passes, run.plan.encoder_passes or run.plan.passes
+    made = {of_encoder if encoder(one.arm) else base for one in run.rounds}
+    if len(made) == 1:
+        over = f"{several(made.pop(), 'pass', 'passes')} over an arm's training examples, so that arms"
+    else:
+        over = (
+            f"{several(base, 'pass', 'passes')} over an arm's training examples, and {whole(of_encoder)} where its "
+            "model is an encoder, so that arms of one kind of model"
+        )
+    return f" Every round is {over} at one round have made equal passes over the data."
 
 
 def _dev_parts(run: Run, identity: str) -> list[Markup]:

@@ -64,7 +64,7 @@ svg text { fill: var(--ink); }
 svg .grid { stroke: var(--rule); fill: none; }
 svg .axis { stroke: var(--soft); fill: none; }
 svg .line { fill: none; stroke-width: 2; }
-svg .mark { stroke-width: 1.5; }
+svg .mark { stroke-width: 2; }
 svg .s0 { stroke: var(--s0); } svg .s0 .mark { fill: var(--s0); }
 svg .s1 { stroke: var(--s1); } svg .s1 .mark { fill: var(--s1); }
 svg .s2 { stroke: var(--s2); } svg .s2 .mark { fill: var(--s2); }
@@ -74,7 +74,7 @@ svg .s5 { stroke: var(--s5); } svg .s5 .mark { fill: var(--s5); }
 svg .s6 { stroke: var(--s6); } svg .s6 .mark { fill: var(--s6); }
 svg .s7 { stroke: var(--s7); } svg .s7 .mark { fill: var(--s7); }
 svg .bound { fill: none; stroke-width: 1.2; }
-svg .note { stroke: none; font-size: 10px; }
+svg .note { stroke: var(--paper); stroke-width: 3; paint-order: stroke; font-size: 10px; }
 th.group { background: var(--band); font-style: italic; font-weight: 600; }
 td.h0 { background: var(--h0); } td.h1 { background: var(--h1); } td.h2 { background: var(--h2); }
 td.h3 { background: var(--h3); } td.h4 { background: var(--h4); }

@@ -1,7 +1,7 @@
 """What the numbers say, in sentences for whoever decides whether a site should join.
 
-F1 is said in points, of 100. "Gained" and "lost" are said where the paired test, corrected for how many there are,
-finds a difference; else the sentence says "nothing beyond the noise", whatever the interval.
+F1 is said in points, of 100. A site gains or loses where the paired test, corrected for how many there are, finds a
+difference; probably, where the interval alone does; else it "gains nothing beyond the noise".
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedmedlora.report.elements import Markup, bullets, element, paragraph, terms
-from fedmedlora.report.estimates import NO_FINDING
+from fedmedlora.report.estimates import PROBABLE, UNCONFIRMED, Verdict
 from fedmedlora.report.families import PLAIN, alone, encoder, together
 from fedmedlora.report.findings import Findings
 from fedmedlora.report.gains import Gain, macro_gain
 from fedmedlora.report.left_out import left_out_sentences
 from fedmedlora.report.low_resource import low_resource_sentences
-from fedmedlora.report.numbers import Spread, gained, listed, points, saving, signed, size, untested
+from fedmedlora.report.numbers import Spread, gained, listed, points, saving, several, signed, size, untested
 from fedmedlora.report.paired import p_value
 from fedmedlora.report.progress import EXTERNAL, FEDERATED, IN_DOMAIN, arm_label
 from fedmedlora.report.records import Run
@@ -47,11 +47,17 @@ def summary_section(run: Run, findings: Findings) -> list[Markup]:
 _NOISE = (
     "Points are F1 times 100; strict F1 counts what has the right type and the same boundaries. In brackets: the 95 % "
     "interval of the difference, both arms on the same resampled documents, averaged over seeds. p: paired "
-    "permutation test, corrected after Holm for all tests of its setting; “within the noise” where it is not below "
-    "0.05, “too few notes to tell” where so few documents differ that it could not be. Averages over sites are not "
-    "tested: noise is what their interval says. Where records are too old for both, two 95 % intervals that overlap "
-    "are called noise."
+    "permutation test, corrected after Holm for all tests of its setting. What “probably”, “within the noise” and “too "
+    "few notes to tell” stand for is said under Paired tests. Averages over sites are not tested: what is said of them "
+    "is what their interval says. Where records are too old for both, two 95 % intervals that overlap are called noise."
 )
+_OUTCOMES: dict[Verdict, str] = {
+    "above": "better",
+    "below": "worse",
+    "probably above": "probably better",
+    "probably below": "probably worse",
+    "too few notes to tell": "too few notes to tell",
+}
 
 
 def task_sentences(run: Run, findings: Findings, task: Task) -> dict[str, list[str]]:
@@ -94,6 +100,10 @@ def _joining(gain: Gain, leads: bool) -> str:
             return f"{start}Joining the federation gave {gain.site} {amount} over training alone ({values})."
         case "below":
             return f"{start}{gain.site} loses by joining: {amount} against training alone ({values})."
+        case "probably above":
+            return f"{start}{gain.site} probably gains by joining: {amount} over training alone ({values})."
+        case "probably below":
+            return f"{start}{gain.site} probably loses by joining: {amount} against training alone ({values})."
         case "too few notes to tell":
             few = f"{gain.site} has too few test notes to tell what joining gives{_few(gain)}"
             return f"{start}{few}: {amount} against training alone ({values})."
@@ -110,7 +120,13 @@ def _few(gain: Gain) -> str:
 
 
 def _p(gain: Gain) -> str:
-    return "" if gain.p_corrected is None else f", p {p_value(gain.p_corrected)}"
+    """The corrected p; where the words before it say "probably", that it does not confirm them."""
+    if gain.held is None or gain.p_corrected is None:
+        return ""
+    p = f"p {p_value(gain.p_corrected)}"
+    if gain.verdict not in PROBABLE:
+        return f", {p}"
+    return f"; not confirmed: {p} after correction for {several(gain.held.tests, 'test')}"
 
 
 def _gap(run: Run, gains: Sequence[Gain], task: Task, arm: str) -> list[str]:
@@ -118,7 +134,7 @@ def _gap(run: Run, gains: Sequence[Gain], task: Task, arm: str) -> list[str]:
     own = [gain for gain in gains if (gain.arm, gain.against) == (arm, together(arm))]
     if not own:
         return []
-    sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}{_noise(gain)}" for gain in own)
+    sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}{_aside(gain)}" for gain in own)
     total = macro_gain(run, IN_DOMAIN, task, arm, together(arm))
     if total is None:
         return [f"Against centralised training {arm_label(arm)} stands by site: {sites}."]
@@ -133,9 +149,9 @@ def _share(difference: float, of: float) -> str:
     return f", {signed(100 * difference / of, 1)} % of its {points(of)}" if of else ""
 
 
-def _noise(gain: Gain) -> str:
-    """What is to be said behind a difference that is none, or that nothing judges."""
-    return f" ({gain.verdict})" if gain.verdict in (*NO_FINDING, "not judged") else ""
+def _aside(gain: Gain) -> str:
+    """What is to be said behind a difference that no test confirms, or that nothing judges."""
+    return f" ({gain.verdict})" if gain.verdict in (*UNCONFIRMED, "not judged") else ""
 
 
 def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:
@@ -143,15 +159,12 @@ def _plus(gains: Sequence[Gain], arm: str, plain: str) -> list[str]:
     own = [gain for gain in gains if (gain.arm, gain.against) == (arm, plain)]
     if not own:
         return []
-    better = [gain.site for gain in own if gain.verdict == "above"]
-    worse = [gain.site for gain in own if gain.verdict == "below"]
-    said = [f"better on {listed(better)}"] if better else []
-    said += [f"worse on {listed(worse)}"] if worse else []
-    few = [gain.site for gain in own if gain.verdict == "too few notes to tell"]
-    said += [f"too few notes to tell on {listed(few)}"] if few else []
     if all(gain.verdict == "not judged" for gain in own):
-        said = ["not judged"]
-    verdict = " and ".join(said) or "no different beyond the noise on any site"
+        verdict = "not judged"
+    else:
+        where = {outcome: [gain.site for gain in own if gain.verdict == outcome] for outcome in _OUTCOMES}
+        said = [f"{_OUTCOMES[outcome]} on {listed(found)}" for outcome, found in where.items() if found]
+        verdict = listed(said) if said else "no different beyond the noise on any site"
     sites = listed(f"{gain.site} {gained(gain.difference, *gain.interval)}" for gain in own)
     return [f"{arm_label(arm)} against {arm_label(plain)}: {verdict} ({sites})."]
 
@@ -166,7 +179,7 @@ def _external(gains: Sequence[Gain]) -> list[str]:
             own = [one for one in gains if (one.arm, one.site) == (arm, site) and one.against in others]
             if own:
                 said = "; ".join(
-                    f"{gained(one.difference, *one.interval)} against {others[one.against]}{_noise(one)}" for one in own
+                    f"{gained(one.difference, *one.interval)} against {others[one.against]}{_aside(one)}" for one in own
                 )
                 found.append(f"On {site} {arm_label(arm)} reaches {points(own[0].after)}: {said}.")
     return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fedmedlora.report.elements import Markup, grouped_table, head, join, missing, number, paragraph, small
-from fedmedlora.report.estimates import NO_FINDING, Estimate, Held, Versus, estimate, hold
+from fedmedlora.report.estimates import UNCONFIRMED, Estimate, Held, Versus, estimate, hold
 from fedmedlora.report.families import PLAIN
 from fedmedlora.report.numbers import between, decimal, gained, listed
 from fedmedlora.report.paired import difference, p_value
@@ -105,7 +105,7 @@ def uneven_sentences(rows: Sequence[Changed], task: Task) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if row.task == task and row.arm in arms[:1] and row.held is not None and row.held.difference is not None:
-            noise = f" ({row.held.verdict})" if row.held.verdict in NO_FINDING else ""
-            said = f"{row.site} by {gained(row.held.difference, *row.held.interval)}{noise}"
+            aside = f" ({row.held.verdict})" if row.held.verdict in UNCONFIRMED else ""
+            said = f"{row.site} by {gained(row.held.difference, *row.held.interval)}{aside}"
             found.setdefault(row.case, []).append(said)
     return [f"In the case {case} {arm_label(arms[0])} changes {listed(said)}." for case, said in found.items()]

@@ -143,7 +143,8 @@ def _in_words(identity: str, place: int, name: str, item: Item, text: str) -> Ma
         sides = [("gold ", item.gold), ("found ", item.predicted)]
         said = [join([side, _chip(mark, text)]) for side, mark in sides if mark is not None]
         parts.append(join(said, ", "))
-    return element("li", *parts, id=f"{identity}-i{place}", data_i=str(place))
+    # Who comes here from the tag by keyboard takes the focus along, so that keys go on working.
+    return element("li", *parts, id=f"{identity}-i{place}", data_i=str(place), tabindex="-1")
 
 
 def _chip(mark: Mark, text: str) -> Markup:

@@ -18,13 +18,13 @@ def weights_section(run: Run, identity: str) -> list[Markup]:
     if not rows:
         return [paragraph("— No round of a federated arm is recorded.")]
     parts: list[Markup] = []
-    judged = [arm for arm in FEDERATED if _judged(run, arm)]
-    if judged:
+    arms = [arm for arm in FEDERATED if judged(run, arm)]
+    if arms:
         parts += [
             element("h4", "Weight against validation loss"),
             paragraph(_READING),
-            bullets(_in_words(run, arm) for arm in judged),
-            panels(_against_loss(run, f"{identity}-against-{arm}", arm) for arm in judged),
+            bullets(_in_words(run, arm) for arm in arms),
+            panels(_against_loss(run, f"{identity}-against-{arm}", arm) for arm in arms),
         ]
     charts = [
         line_chart(
@@ -67,7 +67,7 @@ _CHARTS: tuple[tuple[str, str, Callable[[SiteRound], float | None]], ...] = (
 _LOSS = Axis("validation loss, nats per target token", "at a loss of {}", measured=True, from_zero=False)
 
 
-def _judged(run: Run, arm: str) -> bool:
+def judged(run: Run, arm: str) -> bool:
     """Whether the arm's adapters were scored on validation notes."""
     own = [one for one in whole_rounds(run) if one.arm == arm]
     return any(at.validation_loss is not None and at.weight is not None for one in own for at in one.sites.values())

@@ -23,7 +23,7 @@ from fedmedlora.markup.prompts import BARE
 from fedmedlora.studies.cells import Cell, bert_settings
 from fedmedlora.studies.derived import derive_examples
 from fedmedlora.studies.resident import Resident
-from fedmedlora.studies.variants import Source
+from fedmedlora.studies.variants import Changed, Derived, Source
 from fedmedlora.training.examples import MARKED_SHARE, make_examples
 from fedmedlora.training.lesson import Judged
 from fedmedlora.training.loop import TrainSettings
@@ -35,7 +35,7 @@ class BertExamples:
     """Every site's examples as tagged rows.
 
     questions: turns windows into questions; what is too long is cut, never left out. training: by source, what settings
-    make of sites' notes among them; validation: by site, from dev parts. dropped: by site, what could not be held.
+    make of sites' notes among them; validation: by site, from dev parts. dropped: by source, what could not be held.
     """
 
     questions: Encoder
@@ -43,18 +43,30 @@ class BertExamples:
     max_tokens: int
     training: Mapping[Source, TagCorpus]
     validation: Mapping[Source, TagCorpus]
-    dropped: Mapping[str, Mapping[str, int]]
+    dropped: Mapping[Source, Mapping[str, int]]
 
     def describe(self) -> dict[str, Json]:
         """By site: examples of each task, tagged tokens, what was dropped."""
-        found: dict[str, Json] = {}
-        for site, counts in self.dropped.items():
-            held = self.training[site].examples if site in self.training else ()
-            examples: dict[str, Json] = dict(sorted(Counter(example.task for example in held).items()))
-            dropped: dict[str, Json] = dict(counts)
-            tokens = sum(len(example.tags) for example in held)
-            found[site] = {"examples": examples, "target_tokens": tokens, "dropped": dropped}
-        return found
+        return {source: self._describe(source) for source in self.dropped if isinstance(source, str)}
+
+    def describe_derived(self) -> list[Json]:
+        """The same of what settings make of sites' notes, with name and seed as `derived` in run.json has them."""
+        made: list[Derived] = [source for source in self.dropped if not isinstance(source, str)]
+        return [
+            {
+                "name": source.name,
+                "seed": None if isinstance(source, Changed) else source.seed,
+                **self._describe(source),
+            }
+            for source in made
+        ]
+
+    def _describe(self, source: Source) -> dict[str, Json]:
+        held = self.training[source].examples if source in self.training else ()
+        examples: dict[str, Json] = dict(sorted(Counter(example.task for example in held).items()))
+        dropped: dict[str, Json] = dict(self.dropped[source])
+        tokens = sum(len(example.tags) for example in held)
+        return {"examples": examples, "target_tokens": tokens, "dropped": dropped}
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,7 @@ def encode_for_tagging(resident: Resident, encoder: EncoderBase, *, judged: bool
     questions = Encoder(tokenizer, resident.labels, BARE, max_tokens=sys.maxsize)
     schemes = tag_schemes(resident.labels)
     examples: dict[Source, Sequence[Example]] = {}
-    dropped: dict[str, Counter[str]] = {name: Counter() for name in resident.sites}
+    dropped: dict[Source, Counter[str]] = {name: Counter() for name in resident.sites}
     for name in config.members:
         encoded = make_examples(
             resident.sites[name].parts["train"],
@@ -160,19 +172,24 @@ def encode_for_tagging(resident: Resident, encoder: EncoderBase, *, judged: bool
         dropped[name].update({f"training: {why}": count for why, count in encoded.dropped.items()})
     derived = derive_examples(resident.derived, config, resident.sites, questions, examples)
     examples.update((source, made.examples) for source, made in derived.items())
+    dropped.update(
+        (source, Counter({f"training: {why}": n for why, n in made.dropped.items()}))
+        for source, made in derived.items()
+    )
     training = {source: prepare_tags(held, schemes, tokenizer.end_id, most) for source, held in examples.items()}
-    for name in config.members:
-        if not training[name].examples:
+    for source, corpus in training.items():
+        if not corpus.examples:
+            site = source if isinstance(source, str) else source.name
             raise CorpusError(
-                f"site '{name}' has no training example for the encoder '{encoder.name}'. Check its labels and recipe."
+                f"site '{site}' has no training example for the encoder '{encoder.name}'. Check its labels and recipe."
             )
-        dropped[name].update({f"training: {why}": count for why, count in training[name].dropped.items()})
+        dropped[source].update({f"training: {why}": count for why, count in corpus.dropped.items()})
     validation: dict[Source, TagCorpus] = {}
     for name, encoded in (_judging_examples(resident, questions) if judged else {}).items():
         validation[name] = prepare_tags(encoded.examples, schemes, tokenizer.end_id, most)
         both = encoded.dropped + Counter(validation[name].dropped)
         dropped[name].update({f"validation: {why}": count for why, count in both.items()})
-    counted = {name: dict(sorted(counts.items())) for name, counts in dropped.items()}
+    counted = {source: dict(sorted(counts.items())) for source, counts in dropped.items()}
     return BertExamples(questions, schemes, most, training, validation, counted)
 
 

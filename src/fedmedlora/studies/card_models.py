@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fedmedlora.config.arms import BERT, BERT_WHOLE
 from fedmedlora.config.models import StudyConfig
-from fedmedlora.studies.cells import Cell, bert_settings, cell_settings
-from fedmedlora.training.loop import TrainSettings
+from fedmedlora.studies.cells import Cell
 
-METHODS = {
-    "bert-single-site": "One site's notes alone, without federation; all weights of the encoder were trained.",
-    "bert-centralised": "All sites' notes in one place, without federation; all weights of the encoder were trained.",
-    "bert-fedavg": "FedAvg: every round all weights of the sites' encoders are averaged by tagged training tokens.",
-    "bert-lora-single-site": "One site's notes alone, without federation; the encoder was frozen.",
-    "bert-lora-centralised": "All sites' notes in one place, without federation; the encoder was frozen.",
-    "bert-lora-fedmedlora": "Fed-MedLoRA on an encoder: every round the sites' adapters and heads are averaged by "
-    "tagged training tokens; the encoder was frozen.",
-    "bert-lora-fedmedlora-plus": "Fed-MedLoRA+ on an encoder: the average weights each site's adapter and heads by "
-    "their loss on validation notes; the encoder was frozen.",
-}
-"""Of the arms that train an encoder."""
+TASKS = {"ner": "entities", "re": "modifiers of a given entity"}
 
 
 def metadata(cell: Cell, info: Mapping[str, Any]) -> str:
     """The block that model hubs read."""
-    names = ["federated-learning", "clinical-nlp", "information-extraction"]
+    names = ["clinical-nlp", "information-extraction"]
+    if cell.federated or (cell.start is not None and cell.start.federated):
+        names.insert(0, "federated-learning")
     if cell.arm in BERT:
         names.insert(0, "token-classification")
     if cell.arm not in BERT_WHOLE:
@@ -37,68 +28,74 @@ def metadata(cell: Cell, info: Mapping[str, Any]) -> str:
     return f"---\nlibrary_name: {library}\nbase_model: {json.dumps(_base(cell, info)['name'])}\ntags:\n{tags}\n---"
 
 
-def opening(cell: Cell) -> str:
-    """What it is, in a sentence that ends with who made it."""
+def opening(config: StudyConfig, cell: Cell) -> str:
+    """What it is, in a sentence."""
+    heads = "a head" if len(config.tasks) == 1 else f"{len(config.tasks)} heads"
+    if not cell.members:
+        return "An untrained LoRA adapter, with which the base model answers as it does without."
     if cell.arm in BERT_WHOLE:
-        what = "An encoder with two heads that tags"
+        what = f"An encoder with {heads} that tags"
     elif cell.arm in BERT:
-        what = "A LoRA adapter and two heads for an encoder that tags"
+        what = f"A LoRA adapter and {heads} for an encoder that tags"
     else:
         what = "A LoRA adapter that marks"
-    return f"{what} clinical entities and their modifiers in free text."
+    entities = "clinical entities" if config.labels is None else "entities"
+    marked = f"{entities} and their modifiers"
+    if len(config.tasks) == 1:
+        marked = entities if "ner" in config.tasks else f"the modifiers of given {entities}"
+    return f"{what} {marked} in free text."
 
 
 def identity(config: StudyConfig, cell: Cell, info: Mapping[str, Any], digests: str) -> list[tuple[str, str]]:
-    """Base, what was trained, digests, and the LoRA's shape where there is one."""
-    base, training, bert = _base(cell, info), config.training, config.bert
-    trained = info["adapter"]
+    """Base, what was trained, digests, the LoRA's shape where there is one, and tasks."""
+    base, what = _base(cell, info), "Model" if cell.arm in BERT else "Adapter"
+    added = info["adapter"]
     if cell.arm in BERT:
-        trained = info["encoder"]["trained"]["whole" if cell.arm in BERT_WHOLE else "lora"]
-    what = "Trained" if cell.arm in BERT else "Adapter"
-    rows = [
+        added = info["encoder"]["trained"]["whole" if cell.arm in BERT_WHOLE else "lora"]
+    size = f"{added['parameters']:,} parameters, {added['bytes']:,} bytes"
+    return [
         ("Base", f"{base['name']}, {base['parameters']:,} parameters"),
         ("Base digest", f"`{base['digest']}`"),
-        (what, f"{trained['parameters']:,} parameters, {trained['bytes']:,} bytes"),
-        (f"{what if what == 'Adapter' else 'Model'} digest", digests),
+        ("Trained" if cell.arm in BERT else "Adapter", size),
+        (f"{what} digest", digests),
+        *([] if cell.arm in BERT_WHOLE else [("LoRA", _lora(config, cell))]),
+        ("Tasks", ", ".join(TASKS[task] for task in config.tasks)),
     ]
-    if cell.arm in BERT_WHOLE:
-        return rows
+
+
+def _lora(config: StudyConfig, cell: Cell) -> str:
+    training, bert = config.training, config.bert
     rank, alpha, dropout = training.rank, training.alpha, training.dropout
     if cell.arm in BERT:
         rank, alpha = bert.rank or rank, bert.alpha or alpha
         dropout = dropout if bert.dropout is None else bert.dropout
-    return [*rows, ("LoRA", f"r = {rank}, α = {alpha:g}, dropout {dropout:g}")]
+    return f"r = {rank}, α = {alpha:g}, dropout {dropout:g}"
 
 
-def train_settings(config: StudyConfig, cell: Cell) -> TrainSettings:
-    """What the cell was trained by."""
-    if cell.arm in BERT:
-        return bert_settings(cell, config.training, config.bert)
-    return cell_settings(cell, config.training, config.fedprox)
-
-
-def objective(settings: TrainSettings, cell: Cell) -> str:
-    """In a word."""
-    return "cross-entropy over the tags that are allowed" if cell.arm in BERT else settings.objective
-
-
-def example_counts(cell: Cell, info: Mapping[str, Any], site: Mapping[str, Any]) -> Mapping[str, int]:
-    """Training examples of a site by task."""
-    whole = info["encoder"]["sites"][site["name"]] if cell.arm in BERT else site["parts"]["train"]
-    counts: Mapping[str, int] = whole["examples"]
-    return counts
-
-
-def others_load(cell: Cell) -> str:
-    """How programs other than ours load it."""
+def others_load(config: StudyConfig, cell: Cell) -> str:
+    """How programs other than ours load it, and what to change before anyone else gets it."""
     if cell.arm not in BERT:
-        return "Any PEFT program loads it onto its base; the base's digest is above."
+        return f"Any PEFT program loads it onto its base; the base's digest is above.{_where_base(config, cell)}"
     first = (
         "Any Hugging Face program loads it for token classification"
         if cell.arm in BERT_WHOLE
         else "Any PEFT program loads it onto its encoder for token classification; the encoder's digest is above"
     )
-    return f"{first}. It then tags what `tagger.json` names first; the other head stands beside the model."
+    other = "; the other head stands beside the model" if len(config.tasks) > 1 else ""
+    return f"{first}. It then tags what `tagger.json` names first{other}.{_where_base(config, cell)}"
+
+
+def _where_base(config: StudyConfig, cell: Cell) -> str:
+    """Programs find a base that is no hub's by its path, so that files beside the card hold one."""
+    name = (config.bert.encoder or "") if cell.arm in BERT else config.base
+    if not Path(name).is_absolute():
+        return ""
+    files = ["tagger.json"] if cell.arm in BERT else []
+    files += [] if cell.arm in BERT_WHOLE else ["adapter_config.json"]
+    names = " and ".join(f"`{file}`" for file in files)
+    return (
+        f" In {names} stands where the base lay when this was trained: put its name there before you share the folder."
+    )
 
 
 def _base(cell: Cell, info: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,43 +10,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedmedlora.config.arms import BERT_WHOLE
+from fedmedlora.config.arms import PLUS
 from fedmedlora.config.models import StudyConfig
-from fedmedlora.record import read_json_lines, write_atomic
-from fedmedlora.studies.card_models import (
-    METHODS,
-    example_counts,
-    identity,
-    metadata,
-    objective,
-    opening,
-    others_load,
-    train_settings,
-)
-from fedmedlora.studies.cells import NOTHING, Cell, cell_rule, study_cells
-from fedmedlora.studies.uneven import describe_change
-from fedmedlora.studies.variants import ALL, Changed, FewNotes, LeaveOneOut, LowResource, Scaling, Uneven
+from fedmedlora.record import write_atomic
+from fedmedlora.studies.card_combining import sent
+from fedmedlora.studies.card_models import TASKS, identity, metadata, opening, others_load
+from fedmedlora.studies.card_training import method, notes_rows, settings_rows
+from fedmedlora.studies.cells import NOTHING, Cell, study_cells
+from fedmedlora.studies.ledger import Ledger
+from fedmedlora.studies.variants import ALL
 
 CARD_FILE = "README.md"
 _MAKER = "Made by fedmedlora"
 
-_METHODS = {
-    "zero-shot": "None: the adapter is untrained and changes nothing. It stands for the bare base model.",
-    "single-site": "One site's notes alone, without federation.",
-    "centralised": "All sites' notes in one place, without federation: the mark that federation is held against.",
-    "fedmedlora": "Fed-MedLoRA: every round the sites' adapters are averaged by training target tokens.",
-    "fedmedlora-plus": "Fed-MedLoRA+: the average weights each site's adapter by its loss on validation notes.",
-    "fedprox": "FedProx: Fed-MedLoRA with a proximal term in every site's loss.",
-    "fedsa-lora": "FedSA-LoRA: A is averaged every round; B is this site's own and never left it.",
-    "ffa-lora": "FFA-LoRA: B is averaged every round; A stayed as it was drawn.",
-    **METHODS,
-}
+_SEEN = {"external": " (external)", "leave-one-out": " (left out of training)", "low-resource": " (new site)"}
 _LIMITS = (
     "Not a medical device. It was made for research; nobody has validated it for the care of patients.",
-    "Scores hold for the test documents named above. Notes of another hospital, language or kind will score lower.",
-    "It misses entities and marks wrong ones, as the scores say. A person must look at what it finds before using it.",
-    "A modifier is scored given the right entity. Applied to entities that the model found itself, errors add up.",
+    "Scores hold for the notes named above. On those of another hospital, language or kind expect lower ones.",
+    "It can miss what is there and mark what is not; the scores say how often. A person must look at what it finds "
+    "before using it.",
 )
+_GIVEN = "A modifier is scored given the right entity. Applied to entities that the model found itself, errors add up."
 
 
 def write_cards(config: StudyConfig, out: Path) -> list[Path]:
@@ -55,12 +39,10 @@ def write_cards(config: StudyConfig, out: Path) -> list[Path]:
     The same run directory gives the same bytes.
     """
     info: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    lines: list[dict[str, Any]] = [dict(line) for line in read_json_lines(out / "records.jsonl")]
+    ledger = Ledger(out)
     written = []
     for cell in study_cells(config):
-        own = [line for line in lines if (line["arm"], line["seed"], line["trained_on"]) == cell.key]
-        trained = next((line for line in own if line["kind"] == "arm"), None)
-        scores = [line for line in own if line["kind"] == "score"]
+        trained, scores = ledger.arm_line(cell.key), list(ledger.score_lines(cell.key).values())
         if trained is None or cell.arm == "api" or cell.untrained_start:
             continue
         folders = {site: f"{cell.folder}/{site}" for site in config.members} if cell.personal else {}
@@ -96,134 +78,68 @@ def render_card(
     parts = [
         metadata(cell, info),
         f"# {title}" + (f", {owner}" if owner else ""),
-        f"{opening(cell)} {_MAKER} {info['versions']['fedmedlora']}.",
+        f"{opening(config, cell)} {_MAKER} {info['versions']['fedmedlora']}.",
         "## What it is",
-        _table(("", ""), _identity(config, cell, info, scores, trained)),
+        _table(("Property", "Value"), identity(config, cell, info, _digests(scores, trained))),
         "## How it was trained",
-        _method(config, cell),
+        method(config, cell),
         *_training(config, cell, info, trained),
         "## How it scores",
-        *_scores(config, scores),
+        *_scores(config, info, scores),
         "## Privacy",
         _privacy(cell),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in (*_synthetic(info), *_LIMITS)),
+        "\n".join(f"- {limit}" for limit in (*_synthetic(info), *_LIMITS, *([_GIVEN] if "re" in config.tasks else []))),
         "## How to use it",
         "```\nfedmedlora extract --model THIS_FOLDER NOTES --out found.jsonl\n```",
-        others_load(cell),
+        others_load(config, cell),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _method(config: StudyConfig, cell: Cell) -> str:
-    match cell.variant:
-        case LowResource(site, notes, start):
-            began = "an untrained adapter" if cell.start is None else f"the adapter of {start}, seed {cell.seed}"
-            return f"{notes:,} notes of {site}, a site that nobody trained on before, beginning with {began}."
-        case LeaveOneOut(site):
-            how = f" The notes of {site} were left out."
-        case Uneven(name):
-            case = next(case for case in config.uneven_cases if case.name == name)
-            how = f" Annotation was uneven: {'; '.join(describe_change(change) for change in case.sites)}."
-        case Scaling(sites, split):
-            how = f" The sites' notes were pooled and divided into {sites} sites ({split})."
-        case None:
-            how = ""
-    return _METHODS[cell.arm] + how
-
-
-def _identity(
-    config: StudyConfig,
-    cell: Cell,
-    info: Mapping[str, Any],
-    scores: Sequence[Mapping[str, Any]],
-    trained: Mapping[str, Any],
-) -> list[tuple[str, str]]:
+def _digests(scores: Sequence[Mapping[str, Any]], trained: Mapping[str, Any]) -> str:
     digests = sorted({str(line["adapter_digest"]) for line in scores}) or [str(trained["adapter_digest"])]
-    named = ", ".join(f"`{digest}`" for digest in digests)
-    return [
-        *identity(config, cell, info, named),
-        ("Tasks", ", ".join(_TASKS[task] for task in config.tasks)),
-    ]
-
-
-_SEEN = {"external": " (external)", "leave-one-out": " (left out of training)", "low-resource": " (new site)"}
-_TASKS = {"ner": "entities", "re": "modifiers of a given entity"}
+    return ", ".join(f"`{digest}`" for digest in digests)
 
 
 def _training(config: StudyConfig, cell: Cell, info: Mapping[str, Any], trained: Mapping[str, Any]) -> list[str]:
     if not cell.members:
         return []
-    settings = train_settings(config, cell)
-    few = isinstance(cell.variant, LowResource)
-    own_rate = f", heads {settings.head_lr:g}" if settings.head_lr else ""
-    rows = [
-        *([] if few else [("Rounds × passes", f"{trained['rounds']} × {settings.epochs}")]),
-        ("Optimizer steps", f"{trained['steps']:,}, over all sites"),
-        ("Target tokens", f"{trained['target_tokens']:,}, repeats counted"),
-        ("Objective", objective(settings, cell)),
-        ("Peak learning rate", f"{settings.lr:g}{own_rate}, one cosine over all steps"),
-        ("Examples a step", f"{settings.batch_size * settings.gradient_accumulation}"),
-        ("Precision", str(info["machine"].get("precision", "not recorded"))),
-        ("Seconds", f"{trained['seconds']:,.0f} on {_machine(info)}"),
-        ("Command", f"`{info['command']}`"),
-    ]
-    if cell.federated:
-        rows.insert(0, ("Rule", cell_rule(cell, config.plus).title))
-        exchanged = trained["bytes_sent"] + trained["bytes_received"]
-        rows.append(("Exchanged", f"{exchanged:,} bytes, as {config.federation.wire}"))
-    plain = cell.sites if isinstance(cell.variant, Scaling) else cell.sources
-    sites = [_site_row(one, example_counts(cell, info, one)) for one in info["sites"] if one["name"] in plain]
-    sites += [_derived_row(one) for one in info["derived"] if (one["name"], one["seed"]) in _derived(cell)]
     heads = ("Site", "Documents", "Entity examples", "Modifier examples", "Labels", "Digest of the notes")
-    return [_table(("", ""), rows), _table(heads, sites)]
+    return [
+        _table(("Setting", "Value"), settings_rows(config, cell, info, trained)),
+        _table(heads, notes_rows(cell, info)),
+    ]
 
 
-def _derived(cell: Cell) -> set[tuple[str, int | None]]:
-    """As run.json names them; of shards the sites tell enough."""
-    made = [source for source in cell.sources if isinstance(source, FewNotes | Changed)]
-    return {(source.name, source.seed if isinstance(source, FewNotes) else None) for source in made}
-
-
-def _derived_row(made: Mapping[str, Any]) -> tuple[str, ...]:
-    examples = made["examples"]
-    counts = (made["documents"], examples.get("ner", 0), examples.get("re", 0))
-    return (made["name"], *(f"{count:,}" for count in counts), str(len(made["labels"])), f"`{made['digest']}`")
-
-
-def _site_row(site: Mapping[str, Any], examples: Mapping[str, int]) -> tuple[str, ...]:
-    part = site["parts"]["train"]
-    kind = " (generated notes)" if site["synthetic"] else ""
-    counts = (part["documents"], examples.get("ner", 0), examples.get("re", 0))
-    return (
-        f"{site['name']}{kind}",
-        *(f"{count:,}" for count in counts),
-        str(len(site["labels"])),
-        f"`{part['digest']}`",
-    )
-
-
-def _machine(info: Mapping[str, Any]) -> str:
-    machine = info["machine"]
-    return str(machine["accelerator"] or f"{machine['threads']} threads of {machine['architecture']}, no GPU")
-
-
-def _scores(config: StudyConfig, scores: Sequence[Mapping[str, Any]]) -> list[str]:
+def _scores(config: StudyConfig, info: Mapping[str, Any], scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not scores:
+        return ["It has not been tested in this run."]
     rows = []
     for line in scores:
         for task in config.tasks:
             cells = [_f1(line, task, mode) for mode in ("strict", "lenient")]
-            site = f"{line['test_site']}{_SEEN.get(line['setting'], '')}"
-            rows.append((site, _TASKS[task], *cells, f"{line['documents']:,}"))
-    if not rows:
-        return ["It has not been tested in this run."]
-    heads = ("Test site", "Task", "Strict F1", "Lenient F1", "Documents")
+            rows.append((f"{line['test_site']}{_SEEN.get(line['setting'], '')}", TASKS[task], *cells))
+    part = config.evaluation.part
+    chosen = ["Scored on dev notes, as for choosing settings; no test note was scored."] if part == "dev" else []
     resamples = config.evaluation.bootstrap_resamples
     said = f" In brackets: 95 % intervals over {resamples:,} resamples of the documents." if resamples else ""
+    heads = ("Site", f"{part.capitalize()} notes", "Scored", "Digest of them all")
+    sources = [_scored_row(info, line) for line in scores]
+    fewer = any(scored != held for _, held, scored, _ in sources)
     return [
-        _table(heads, rows),
+        *chosen,
+        _table(("Site", "Task", "Strict F1", "Lenient F1"), rows),
         f"Strict is same type and boundaries; lenient is same type and overlap. Micro-averaged.{said}",
+        _table(heads, sources),
+        *(["Where fewer were scored than there are, they were drawn with a fixed seed."] if fewer else []),
     ]
+
+
+def _scored_row(info: Mapping[str, Any], line: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """The notes that a score comes from: site, how many it holds, how many were scored, digest of all."""
+    part = next(site["parts"]["test"] for site in info["sites"] if site["name"] == line["test_site"])
+    return (line["test_site"], f"{part['documents']:,}", f"{line['documents']:,}", f"`{part['digest']}`")
 
 
 def _f1(line: Mapping[str, Any], task: str, mode: str) -> str:
@@ -238,17 +154,20 @@ def _f1(line: Mapping[str, Any], task: str, mode: str) -> str:
 
 def _privacy(cell: Cell) -> str:
     if not cell.members:
-        return "No note was used."
+        return "No note was trained on."
     said = []
     if cell.federated:
         said += [
-            f"Sites sent {'models' if cell.arm in BERT_WHOLE else 'adapters'} alone; no note left its site.",
+            f"The federation was simulated on one machine, where its sites sent {sent(cell)} and no training note.",
             "The coordinator saw what each site sent in the clear (no secure aggregation).",
         ]
+        if cell.arm in PLUS:
+            said.append("It weighted sites by notes of their dev parts, which it must hold.")
+    start = " or that it began with" if cell.start is not None else ""
     said += [
         "No noise was added in training (no differential privacy).",
-        "A model or adapter can hold traces of what it was trained on: treat it as you treat the notes, until someone "
-        "entitled to it has decided otherwise.",
+        f"A model or adapter can hold traces of the notes that it was trained on{start}: treat it as you treat them, "
+        "until someone entitled to it has decided otherwise.",
     ]
     return " ".join(said)
 

@@ -21,7 +21,7 @@ from fedmedlora.federation.history import FederationResult, RoundRecord
 from fedmedlora.federation.plan import FederationPlan
 from fedmedlora.markup.encode import Encoder
 from fedmedlora.record import write_atomic
-from fedmedlora.studies.api import ask_model
+from fedmedlora.studies.api import ask_model, describe_spent
 from fedmedlora.studies.cells import Cell, cell_server, cell_wire, federated_rule, few_notes_settings
 from fedmedlora.studies.evaluate import Answering, evaluate
 from fedmedlora.studies.families import Families
@@ -63,7 +63,8 @@ def run_cell(run: CellRun, task: Task) -> None:
             for site, setting in to_test.items():
                 if site not in tested:
                     _test(run, cell, family.questions, answers, None, site, setting)
-        run.lines.record({**_arm_line(run, cell, None, None), "peak_memory_bytes": peak_bytes() if known else None})
+        line = {**_arm_line(run, cell, None, None), "api": describe_spent(run.resident, run.out)}
+        run.lines.record({**line, "peak_memory_bytes": peak_bytes() if known else None})
         return
     if cell.members:
         result = _train(run, cell)

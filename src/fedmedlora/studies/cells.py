@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 
 from fedmedlora.aggregation.rules import Rule, averaging_products, find_rule
 from fedmedlora.aggregation.server import ServerOptimizer
-from fedmedlora.config.arms import BERT, BERT_WHOLE, CENTRALISED, FEDERATED, PLUS, SINGLE_SITE
+from fedmedlora.config.arms import (
+    BASE,
+    BERT,
+    BERT_WHOLE,
+    CENTRALISED,
+    FEDERATED,
+    PLUS,
+    SINGLE_SITE,
+    UNTRAINED,
+    UNTRAINED_HEADS,
+    untrained,
+)
 from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.models import (
     ArmName,
@@ -20,7 +31,6 @@ from fedmedlora.config.models import (
     TrainingConfig,
     WirePrecision,
 )
-from fedmedlora.config.settings import BASE
 from fedmedlora.errors import ConfigError
 from fedmedlora.studies.variants import (
     ALL,
@@ -39,6 +49,13 @@ from fedmedlora.training.loop import TrainSettings
 
 NOTHING = "none"
 _SEEDLESS = ("zero-shot", "api")
+_PLAIN = (
+    ("fedmedlora", "fedmedlora-plus"),
+    ("bert-fedavg",),
+    ("bert-lora-fedmedlora", "bert-lora-fedmedlora-plus"),
+)
+"""Of each kind of model the arms that stand for the federation, the first that a study has."""
+
 SOLO_RULE = "fedmedlora"
 """The rule of a federation of one: its average is the site's own adapter, bit for bit."""
 
@@ -183,34 +200,38 @@ def _leave_one_out(config: StudyConfig, seed: int) -> Iterator[Cell]:
 
 
 def _low_resource(config: StudyConfig, seed: int) -> Iterator[Cell]:
-    """From every start, on so many notes; none: the start as it is."""
-    for name in _starts(config):
-        start = None if name == BASE else _start(config, seed, name)
-        arm: ArmName = "single-site" if start is None else start.arm
+    """From every start, on so many notes; none: the start as it is, where there is one to test."""
+    for name in low_resource_starts(config):
+        start = None if name in UNTRAINED else _start(config, seed, name)
+        arm: ArmName = UNTRAINED[name] if start is None else start.arm
         for site in config.new_sites:
             for count in config.low_resource.notes:
+                if not count and name in UNTRAINED_HEADS:
+                    continue
                 variant = LowResource(site, count, name)
                 members = ((site, (FewNotes(site, count, seed),)),) if count else ()
                 yield Cell(arm, seed, variant.trained_on, members, variant, start)
 
 
-def _starts(config: StudyConfig) -> tuple[str, ...]:
+def low_resource_starts(config: StudyConfig) -> tuple[str, ...]:
+    """Those named, else the federation's and its untrained mark: of the base model, without it of each encoder."""
     named = config.low_resource.starts
     if named is not None:
         return named
-    return (*[arm for arm in ("fedmedlora", "fedmedlora-plus") if arm in config.arms][:1], BASE)
+    found = [own[0] for arms in _PLAIN if (own := [arm for arm in arms if arm in config.arms])]
+    chosen = [arm for arm in found if arm not in BERT] or found
+    return (*chosen, *(dict.fromkeys(map(untrained, chosen)) or (BASE,)))
 
 
 def _start(config: StudyConfig, seed: int, arm: str) -> Cell:
     joint = _joint_cells(config, seed, config.members)
-    # An encoder would be held against the causal base, which is another model.
-    able = {cell.arm: cell for cell in joint if not cell.personal and cell.arm not in BERT}
-    for name, cell in able.items():
-        if name == arm:
-            return cell
+    able: dict[str, Cell] = {cell.arm: cell for cell in joint if not cell.personal}
+    if arm in able:
+        return able[arm]
+    marks = dict.fromkeys((*map(untrained, able), BASE))
     raise ConfigError(
         f"low_resource.starts names '{arm}', which has no one model to begin with: expected one of "
-        f"{', '.join((*able, BASE))}."
+        f"{', '.join((*able, *marks))}."
     )
 
 
@@ -315,7 +336,7 @@ def bert_settings(cell: Cell, training: TrainingConfig, bert: BertConfig) -> Tra
 def few_notes_settings(settings: TrainSettings, config: StudyConfig, examples: int) -> TrainSettings:
     """For so many examples of a new site, in one round: the passes of all rounds, more where those are too few steps.
 
-    The same for every start, so that what differs is the start.
+    The same for every start of one kind of model, so that what differs is the start.
     """
     passes = config.low_resource.epochs or config.rounds * settings.epochs
     a_pass = replace(settings, epochs=1).steps(examples)

@@ -184,6 +184,7 @@ class Families:
                 "bytes": one.base_bytes,
                 "trained": trained,
                 "sites": one.examples.describe(),
+                "derived": one.examples.describe_derived(),
             }
         }
 

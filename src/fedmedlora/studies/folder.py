@@ -109,6 +109,9 @@ def open_folder(config: StudyConfig, out: Path, now: Mapping[str, Any], watcher:
         if then.get("versions") != now["versions"]:
             watcher.note(f"library versions differ from those in {RUN_FILE}: results may differ in the last bits")
         described["started"] = then["started"]
+        if "api" in then:
+            # What may have been sent stays on record when the arm is taken out.
+            described.setdefault("api", then["api"])
         if {**described, "command": then["command"], "versions": then["versions"]} == then:
             return
     write_atomic(out / RUN_FILE, json.dumps(described, indent=1, sort_keys=True) + "\n")

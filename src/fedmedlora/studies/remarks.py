@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fedmedlora.config.arms import BERT, BERT_WHOLE
+from fedmedlora.config.arms import BERT, BERT_WHOLE, UNTRAINED_HEADS
 from fedmedlora.config.models import StudyConfig
-from fedmedlora.studies.cells import NOTHING, Cell, cell_rule, cell_server, federated_rule
+from fedmedlora.studies.cells import NOTHING, Cell, cell_rule, cell_server, federated_rule, low_resource_starts
 from fedmedlora.studies.uneven import describe_change
 from fedmedlora.studies.variants import LowResource
 
@@ -40,7 +40,12 @@ def describe_cells(config: StudyConfig, cells: Sequence[Cell]) -> list[str]:
 def study_remarks(config: StudyConfig, held: Mapping[str, int]) -> list[str]:
     """What the settings derived from the sites, and what a new site is too small for. held: training notes by site."""
     said = describe_cases(config)
-    for site in config.new_sites if "low-resource" in config.settings else ():
+    if "low-resource" not in config.settings:
+        return said
+    heads = [f"'{start}'" for start in low_resource_starts(config) if start in UNTRAINED_HEADS]
+    if heads and 0 in config.low_resource.notes:
+        said.append(f"low-resource: {_listed(heads)} with 0 notes left out: heads that nobody trained find nothing")
+    for site in config.new_sites:
         beyond = [str(count) for count in config.low_resource.notes if count > held[site]]
         if beyond:
             said.append(f"low-resource: site '{site}' has {held[site]} training notes; left out: {', '.join(beyond)}")

@@ -17,7 +17,7 @@ import torch
 
 from fedmedlora.config.models import StudyConfig
 from fedmedlora.errors import EnvironmentProblem, TrainingError
-from fedmedlora.studies.api import check_api
+from fedmedlora.studies.api import check_api, describe_api
 from fedmedlora.studies.cards import write_cards
 from fedmedlora.studies.cell_run import CellRun, run_cell
 from fedmedlora.studies.cells import Cell, cell_rule, planned_cells, study_cells
@@ -116,13 +116,13 @@ def _agenda(
 def _prepare(config: StudyConfig, out: Path, command: str, started: str, watcher: Watcher) -> Prepared:
     """Load what cells share, and check it before anything expensive."""
     resident = load_resident(config)
-    check_api(resident)
+    check_api(config, resident.sites)
     families = Families(resident)
     for cell in resident.cells:
         family = families.of(cell)
         if cell_rule(cell, config.plus).needs_losses:
             check_judge(resident, family, cell.sites)
-    described = {**describe_run(resident, command, started), **families.describe()}
+    described = {**describe_run(resident, command, started), **families.describe(), **describe_api(resident)}
     return Prepared(described, partial(_work, families, out))
 
 

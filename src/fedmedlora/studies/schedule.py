@@ -62,7 +62,7 @@ class Schedule:
         self.failed[key] = reason
         for other in [cell for cell in self._waiting.values() if cell.needs == key]:
             self._waiting.pop(other.key, None)
-            self.fail(other.key, f"it starts from the adapter of {cell_name(key)}, which failed.")
+            self.fail(other.key, f"it starts from the model of {cell_name(key)}, which failed.")
 
     def _is_ready(self, cell: Cell) -> bool:
         return cell.needs is None or cell.needs in self._done
@@ -73,10 +73,10 @@ class Schedule:
         while at.needs is not None:
             if at.needs not in self._waiting:
                 raise ConfigError(
-                    f"{cell_name(at.key)} starts from the adapter of {cell_name(at.needs)}, which is not part of the "
+                    f"{cell_name(at.key)} starts from the model of {cell_name(at.needs)}, which is not part of the "
                     "study. Add that arm, setting or seed."
                 )
             if at.needs in seen:
-                raise ConfigError(f"{cell_name(cell.key)} would start from its own adapter.")
+                raise ConfigError(f"{cell_name(cell.key)} would start from its own model.")
             seen.add(at.needs)
             at = self._waiting[at.needs]

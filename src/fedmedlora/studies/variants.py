@@ -36,7 +36,7 @@ class LeaveOneOut:
 
 @dataclass(frozen=True)
 class LowResource:
-    """Trained on so many notes of a new site, from an arm's adapter or the bare base; 0 notes: that start as it is."""
+    """Trained on so many notes of a new site, from an arm's model or an untrained one; 0 notes: that start as it is."""
 
     setting: ClassVar[SettingName] = "low-resource"
     site: str
