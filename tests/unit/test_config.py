@@ -220,6 +220,15 @@ def test_a_wrong_override_says_what_is_expected(study: Path, override: str, mess
         load(study, override)
 
 
+@pytest.mark.parametrize(
+    "address", ["https://jo:sesame@host/v1", "https://host/v1?key=sesame", "https://host/v1#sesame"]
+)
+def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(study: Path, address: str) -> None:
+    with pytest.raises(ConfigError, match=r"api.base_url: expected an address alone.*key_variable") as caught:
+        load(study, f'api.base_url="{address}"')
+    assert "sesame" not in str(caught.value)
+
+
 def test_a_missing_study_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.toml: no such study file"):
         load_study(tmp_path / "no.toml")

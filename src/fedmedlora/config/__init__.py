@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from fedmedlora.config.api import ApiConfig
 from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.models import (
     BUNDLED,
-    ApiConfig,
     ArmName,
     EvaluationConfig,
     FederationConfig,

@@ -12,6 +12,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from fedmedlora.config.api import ApiConfig
 from fedmedlora.config.arms import BERT
 from fedmedlora.config.encoder import BertConfig
 from fedmedlora.config.fields import Checked as _Checked
@@ -179,32 +180,6 @@ class ProxConfig(_Checked):
     """The arm fedprox: Fed-MedLoRA, and at every site mu/2 ‖w − w_global‖² added to the loss."""
 
     mu: _Positive = Field(default=0.01, description="strength of the pull towards the round's global adapter")
-
-
-class ApiConfig(_Checked):
-    """The arm api: a chat model behind an OpenAI-compatible endpoint, zero-shot or with worked examples."""
-
-    base_url: str = Field(
-        default="https://api.openai.com/v1", pattern="^https?://", description="what stands before /chat/completions"
-    )
-    model: str | None = Field(default=None, min_length=1, description="the model's name at that endpoint")
-    key_variable: str = Field(
-        default="OPENAI_API_KEY", description="environment variable that holds the key; empty: the server wants none"
-    )
-    shots: _CountOrZero = Field(default=0, description="worked examples of each task, from training notes")
-    concurrency: _Count = Field(default=4, description="questions under way at once")
-    timeout_s: _Positive = Field(default=120.0, description="seconds of one attempt")
-    attempts: _Count = Field(default=6, description="attempts at a question before the study ends")
-    max_tokens: _Count = Field(default=2048, description="tokens of an answer")
-    token_limit_key: Literal["max_tokens", "max_completion_tokens"] = Field(
-        default="max_tokens", description="what the server calls that limit"
-    )
-    fixed: _Switch = Field(default=True, description="ask with temperature 0 and seed 0; some models refuse these")
-    price_in: _NotNegative | None = Field(default=None, description="per million tokens asked; none: no cost is noted")
-    price_out: _NotNegative | None = Field(default=None, description="per million tokens answered")
-    allow_credentialed: _Switch = Field(
-        default=False, description="send credentialed notes too; only where their agreement permits that server"
-    )
 
 
 class FederationConfig(_Checked):

@@ -28,10 +28,10 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from fedmedlora.config.api import ApiConfig
 from fedmedlora.config.encoder import MINILM, BertConfig
 from fedmedlora.config.models import (
     BUNDLED,
-    ApiConfig,
     EvaluationConfig,
     FederationConfig,
     PlusConfig,

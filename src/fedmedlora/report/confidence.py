@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from fedmedlora.report.elements import Markup, element, head, join, missing, number, paragraph, small, table
+from fedmedlora.report.families import kinds
 from fedmedlora.report.numbers import Spread, between, decimal, several, whole
 from fedmedlora.report.progress import arm_label, arms_in, arms_run, seeds_of, tested_sites, why_missing
 from fedmedlora.report.records import Run, Score
@@ -84,13 +85,14 @@ def _counted(spread: Spread) -> str:
 def _charts(run: Run, setting: str, task: Task, identity: str) -> list[Markup]:
     """For each site the precision-recall curves and the reliability diagram, of the first seed where there are more."""
     charts: list[Markup] = []
-    for place, site in enumerate(tested_sites(run, setting)):
-        where = f"{TASK_NAMES[task]} on {site}"
-        curves = _curves(run, setting, task, site, lambda one: one.curve)
-        charts.append(square_chart(f"{identity}-pr-{place}", f"{where}: precision and recall", *_PR, curves))
-        curves = _curves(run, setting, task, site, lambda one: ((mean, right) for _, mean, right in one.bins))
-        title = f"{where}: reliability"
-        charts.append(square_chart(f"{identity}-rel-{place}", title, *_RELIABILITY, curves, diagonal=_IDEAL))
+    for kind, arms in kinds(arms_run(run)):
+        for place, site in enumerate(tested_sites(run, setting)):
+            where = f"{TASK_NAMES[task]} on {site}{kind and f', {kind}'}"
+            name = f"{identity}-{place}{kind and '-bert'}"
+            curves = _curves(run, setting, task, site, arms, lambda one: one.curve)
+            charts.append(square_chart(f"{name}-pr", f"{where}: precision and recall", *_PR, curves))
+            curves = _curves(run, setting, task, site, arms, lambda one: ((mean, right) for _, mean, right in one.bins))
+            charts.append(square_chart(f"{name}-rel", f"{where}: reliability", *_RELIABILITY, curves, diagonal=_IDEAL))
     if not any(charts):
         return []
     notes = [f"Charts show seed {seeds_of(run)[0]}."] if len(seeds_of(run)) > 1 else []
@@ -106,10 +108,15 @@ _IDEAL = "confidence = share right"
 
 
 def _curves(
-    run: Run, setting: str, task: Task, site: str, points: Callable[[Confidence], Iterable[tuple[float, float]]]
+    run: Run,
+    setting: str,
+    task: Task,
+    site: str,
+    arms: Iterable[str],
+    points: Callable[[Confidence], Iterable[tuple[float, float]]],
 ) -> list[Curve]:
     found: list[Curve] = []
-    for arm in arms_run(run):
+    for arm in arms:
         here = _shown(run, setting, arm, site)
         if len(here) == 1 and task in here[0].confidence:
             found.append(Curve(arm_label(arm), style_of(arm), tuple(points(here[0].confidence[task]))))

@@ -52,6 +52,14 @@ def encoder(arm: str) -> bool:
     return arm.startswith(_ENCODER)
 
 
+def kinds(arms: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Arms of the base model, under "", then those of an encoder: charts of each, so that lines stay few."""
+    found: dict[str, list[str]] = {"": [], "BERT encoder": []}
+    for arm in arms:
+        found["BERT encoder" if encoder(arm) else ""].append(arm)
+    return list(found.items())
+
+
 def grouped(arms: Iterable[str]) -> list[tuple[str, list[str]]]:
     """Groups of a table in the order of the paper's, each with its arms; groups without an arm are left out."""
     found: dict[str, list[str]] = {title: [] for title in _GROUPS}

@@ -19,7 +19,7 @@ from fedmedlora.report.elements import (
     table,
     words,
 )
-from fedmedlora.report.families import encoder
+from fedmedlora.report.families import encoder, kinds
 from fedmedlora.report.numbers import Spread, decimal, several, whole
 from fedmedlora.report.pace import READING, elapsed
 from fedmedlora.report.progress import (
@@ -101,7 +101,7 @@ def _dev_charts(run: Run, identity: str, line: _Line, axis: Axis) -> list[Markup
     """A chart for every task and site; the arms of an encoder have charts of their own, so that lines stay few."""
     charts: list[Markup] = []
     for task in run.tasks:
-        for kind, arms in _kinds(run):
+        for kind, arms in kinds(arms_of(run)):
             for place, site in enumerate(sites_of(run)):
                 series = [line(run, arm, site, task) for arm in arms]
                 title = f"{TASK_NAMES[task]}, strict F1 on the dev notes of {site}{kind and f', {kind}'}"
@@ -109,12 +109,6 @@ def _dev_charts(run: Run, identity: str, line: _Line, axis: Axis) -> list[Markup
                     line_chart(f"{identity}-{task}-{place}{kind and '-bert'}", title, "F1, strict", series, axis)
                 )
     return charts
-
-
-def _kinds(run: Run) -> list[tuple[str, list[str]]]:
-    """Arms of the base model, then those of an encoder."""
-    arms = arms_of(run)
-    return [("", [arm for arm in arms if not encoder(arm)]), ("BERT encoder", [arm for arm in arms if encoder(arm)])]
 
 
 def _dev_series(run: Run, arm: str, site: str, task: Task) -> Series:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedmedlora.config.models import ApiConfig, StudyConfig
+from fedmedlora.config.api import ApiConfig
+from fedmedlora.config.models import StudyConfig
 from fedmedlora.corpus.document import Json
 from fedmedlora.errors import ConfigError
 from fedmedlora.inference.api import ApiClient, ApiSettings, spent_in
