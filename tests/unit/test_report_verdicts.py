@@ -42,13 +42,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("verdicts") / "run", edit=sixteen_against_four)
 
 
-def held(difference: float, low: float, high: float, corrected: float, least: float = 0.001) -> Held:
+def held(
+    difference: float, low: float, high: float, corrected: float, least: float = 0.001, alone: float = 0.01
+) -> Held:
     contrast = Contrast(
         before=0.5,
         after=0.5 + difference,
         seeds=1,
         differing=20,
-        found=Permutation(difference, 0.01, 40, 10_000),
+        found=Permutation(difference, alone, 40, 10_000),
         bounds=Interval(low, high, difference, documents=40, resamples=1000, undefined=0),
     )
     return Held(contrast, corrected, least, tests=84)
@@ -61,13 +63,14 @@ def held(difference: float, low: float, high: float, corrected: float, least: fl
         (held(0.019, 0.001, 0.037, 1.0), "probably above"),
         (held(0.019, -0.001, 0.037, 1.0), "within the noise"),
         (held(0.019, 0.0, 0.037, 1.0), "within the noise"),
+        (held(0.019, 0.001, 0.037, 1.0, alone=0.06), "within the noise"),
         # So few notes can give an interval that leaves out 0, since all of the few that differ lie on one side.
         (held(-0.103, -0.175, -0.034, 1.0, least=0.06), "too few notes to tell"),
         (held(-0.103, -0.175, 0.034, 0.049), "below"),
         (held(0.103, 0.034, 0.175, 0.049), "above"),
     ],
 )
-def test_an_interval_alone_makes_a_difference_probable(found: Held, verdict: Verdict) -> None:
+def test_interval_and_p_before_correction_make_a_difference_probable(found: Held, verdict: Verdict) -> None:
     assert found.verdict == verdict
 
 

@@ -41,7 +41,7 @@ BySite: TypeAlias = "Mapping[str, Sequence[Score]]"
 _K = TypeVar("_K")
 
 PROBABLE: tuple[Verdict, ...] = ("probably above", "probably below")
-"""Verdicts of an interval that leaves out 0, where the corrected test does not confirm a difference."""
+"""Verdicts where interval and p find a difference that the correction does not confirm."""
 
 UNCONFIRMED: tuple[Verdict, ...] = (*PROBABLE, "within the noise", "too few notes to tell")
 """All verdicts of a test that does not confirm a difference."""
@@ -99,7 +99,7 @@ class Held(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What the corrected p says; where it confirms nothing, though it could have, what the interval says."""
+        """What the corrected p says; where it confirms nothing, though it could have, what interval and p say alone."""
         if self.p_corrected is None or self.difference is None:
             return "not judged"
         if self.p_corrected < LEVEL:
@@ -107,7 +107,8 @@ class Held(NamedTuple):
         if self.blind:
             return "too few notes to tell"
         low, high = self.interval
-        if low is None or high is None or low <= 0 <= high:
+        alone = self.of.found.p
+        if low is None or high is None or low <= 0 <= high or alone is None or alone >= LEVEL:
             return "within the noise"
         return "probably above" if low > 0 else "probably below"
 

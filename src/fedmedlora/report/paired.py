@@ -108,10 +108,10 @@ VERDICTS = {
         "added to the difference."
     ),
     "“probably above”, “probably below”": (
-        "the corrected p is not below 0.05, but the 95 % interval, before rounding, leaves out 0. Nothing corrects the "
-        "interval: of twenty pairs of arms that do not differ, about one would be called so."
+        "the corrected p is not below 0.05, but p before correction is, and the 95 % interval leaves out 0. Of twenty "
+        "pairs of arms that do not differ, about one would be called so."
     ),
-    "“within the noise”": "the corrected p is not below 0.05, and the interval holds 0.",
+    "“within the noise”": "neither: the interval holds 0, or p before correction is not below 0.05 either.",
     "“too few notes to tell”": (
         "the corrected p could not have been below 0.05, whatever the interval: n documents that the arms score "
         "differently on give no p under 2/2ⁿ."

@@ -1,7 +1,7 @@
 """What the numbers say, in sentences for whoever decides whether a site should join.
 
 F1 is said in points, of 100. A site gains or loses where the paired test, corrected for how many there are, finds a
-difference; probably, where the interval alone does; else it "gains nothing beyond the noise".
+difference; probably, where interval and p before correction do; else it "gains nothing beyond the noise".
 """
 
 from __future__ import annotations
