@@ -16,7 +16,12 @@ from results_tables import filled
 from study_keys import study_keys
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ("docs/results.md", "results/open-benchmark/README.md", "results/open-benchmark-settings/README.md")
+RESULTS = (
+    "docs/results.md",
+    "results/open-benchmark/README.md",
+    "results/open-benchmark-rounds/README.md",
+    "results/open-benchmark-settings/README.md",
+)
 
 
 def main() -> int:
