@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_runs import page_of, table_of, text_of, tree
+from report_runs import Table, page_of, score_line, table_of, text_of, tree, write_run
 from report_settings import write_settings_run
 
 from fedmedlora.report.arm_table import macro, worst
@@ -245,3 +245,14 @@ def test_weights_are_told_in_words_and_drawn_against_losses(page: str) -> None:
 def _read(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def test_an_arm_that_was_trained_at_a_new_site_alone_has_no_row_elsewhere(tmp_path: Path) -> None:
+    def at_a_new_site(records: list[Table], rounds: list[Table]) -> None:
+        variant = {"variant": {"notes": 5, "start": "base"}}
+        records.append({**score_line("single-site", 0, "north+5", "north"), "setting": "low-resource", **variant})
+
+    folder = write_run(tmp_path / "run", arms=("centralised", "fedmedlora"), edit=at_a_new_site)
+    rows = table_of(page_of(folder), "NER: F1 by arm and test site, in-domain")
+    assert any(row[0].startswith("Centralised") for row in rows)
+    assert not any(row[0].startswith("Single-site") for row in rows)

@@ -83,9 +83,10 @@ def arms_run(run: Run) -> tuple[str, ...]:
 
 
 def arms_in(run: Run, setting: str) -> tuple[str, ...]:
-    """The arms that have a model for a setting, or a score in it."""
+    """The arms that are to have a model for a setting, or have a score in it."""
     scored = {score.arm for score in run.scores if score.setting == setting}
-    return tuple(arm for arm in arms_of(run) if arm in scored or runs_in(setting, arm))
+    planned = arms_of(run) if run.plan is None else run.plan.arms
+    return tuple(arm for arm in arms_of(run) if arm in scored or (arm in planned and runs_in(setting, arm)))
 
 
 def sites_of(run: Run) -> tuple[str, ...]:
