@@ -21,6 +21,7 @@ RESULTS = (
     "results/open-benchmark/README.md",
     "results/open-benchmark-rounds/README.md",
     "results/open-benchmark-settings/README.md",
+    "results/open-benchmark-ten-sites/README.md",
 )
 
 

@@ -16,21 +16,24 @@ Two runs that test on the same notes can be held against each other: arms of the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from fedmedlora.report.findings import find
 from fedmedlora.report.load import load_run
 from fedmedlora.report.markdown import markdown_blocks
-from fedmedlora.report.records import Run
+from fedmedlora.report.progress import is_whole
+from fedmedlora.report.records import ArmCost, Round, Run, Score
 
 _MARK = re.compile(
     r"(<!-- (results/[^:(\n]+?)(?: \(([^)\n]+) of (results/[^)\n]+)\))?: ([^|\n]+?)((?: \| [^|\n]+?)*) -->\n)"
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
+_Record = TypeVar("_Record", Score, ArmCost, Round)
 
 
 def filled(page: str, root: Path) -> str:
@@ -57,7 +60,10 @@ def _blocks(folder: Path, other: Path | None, arms: tuple[str, ...]) -> dict[str
 
 
 def _with_arms(run: Run, other: Run, arms: Sequence[str]) -> Run:
-    """The run with what `other` says of these arms; ValueError unless all it tests on are the same notes."""
+    """The run with what `other` says of these arms' models that belong to no setting that trains anew.
+
+    Raises ValueError unless all that the run tests on are the same notes.
+    """
     tested = {one.test_site for one in run.scores}
     ours, theirs = _test_notes(run), _test_notes(other)
     unlike = sorted(site for site in tested if site not in ours or ours[site] != theirs.get(site))
@@ -66,15 +72,21 @@ def _with_arms(run: Run, other: Run, arms: Sequence[str]) -> Run:
     missing = sorted(set(arms) - {one.arm for one in other.scores})
     if missing:
         raise ValueError(f"{other.folder} has no scores of {', '.join(missing)}.")
+    taken = [one for one in other.scores if one.test_site in tested]
     return replace(
         run,
-        scores=(
-            *(one for one in run.scores if one.arm not in arms),
-            *(one for one in other.scores if one.arm in arms and one.test_site in tested),
-        ),
-        costs=(*(one for one in run.costs if one.arm not in arms), *(one for one in other.costs if one.arm in arms)),
-        rounds=(*(one for one in run.rounds if one.arm not in arms), *(one for one in other.rounds if one.arm in arms)),
+        scores=(*_without(run.scores, arms), *_only(taken, arms)),
+        costs=(*_without(run.costs, arms), *_only(other.costs, arms)),
+        rounds=(*_without(run.rounds, arms), *_only(other.rounds, arms)),
     )
+
+
+def _only(records: Iterable[_Record], arms: Sequence[str]) -> Iterator[_Record]:
+    return (one for one in records if one.arm in arms and is_whole(one.trained_on))
+
+
+def _without(records: Iterable[_Record], arms: Sequence[str]) -> Iterator[_Record]:
+    return (one for one in records if one.arm not in arms)
 
 
 def _test_notes(run: Run) -> dict[str, tuple[str, int | None]]:
