@@ -166,8 +166,8 @@ def test_batches_equal_one_token_at_a_time(spelling: tiny.Spelling) -> None:
     assert [answer.text for answer in found] == [one_token_at_a_time(decoder, question) for question in QUESTIONS]
     for question, answer in zip(QUESTIONS, found, strict=True):
         check(question, answer)
-    # The random model lists something, so that the comparison says something. How much differs from run to run: training
-    # the unigram tokenizer breaks ties as it likes.
+    # The random model lists something, so that the comparison says something. How much differs from run to run, as
+    # training the unigram tokenizer breaks ties as it likes.
     assert any("occurrence" in answer.text for answer in found)
     # Rows do not depend on their neighbours, and the order of the questions is kept.
     assert decoder.answer(QUESTIONS[::-1]) == found[::-1]
