@@ -70,6 +70,36 @@ def test_an_entity_and_its_tokens_by_hand() -> None:
     assert not dropped
 
 
+class SpaceFirst(Pieces):
+    """Puts a space before every text, and says, as some do, that it stands where the first character does."""
+
+    def tokens(self, text: str) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+        ids, spans = super().tokens(text)
+        return (self.known.setdefault("▁", len(self.known)), *ids), ((0, 1), *spans)
+
+
+def test_a_space_that_the_tokenizer_puts_first_is_no_character_of_the_text() -> None:
+    request = make_encoder(SpaceFirst()).ner_request(Document("d", "chest pain"))
+    assert request is not None
+    assert request.source.offsets == ((0, 1), (0, 5), (5, 10))
+    assert request.entities([TokenSpan("problem", 0, 1)]) == []
+    assert request.entities([TokenSpan("problem", 0, 2)]) == [("problem", (0, 5))]
+    assert request.entities([TokenSpan("problem", 1, 3)]) == [("problem", (0, 10))]
+
+
+def test_a_character_of_several_tokens_is_found_by_each() -> None:
+    # Two tokens of one character, as bytes of an emoji are.
+    class Bytes(Pieces):
+        def tokens(self, text: str) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+            ids, spans = super().tokens(text)
+            return (ids[0], *ids), (spans[0], *spans)
+
+    request = make_encoder(Bytes(r".")).ner_request(Document("d", "≥x"))
+    assert request is not None
+    assert request.source.offsets == ((0, 1), (0, 1), (1, 2))
+    assert request.entities([TokenSpan("problem", 0, 1), TokenSpan("problem", 1, 2)]) == [("problem", (0, 1))] * 2
+
+
 def test_an_entity_covers_every_token_that_it_overlaps() -> None:
     # abc def ghi j: [4:5] lies in token 1 = [3:6]; [2:7] overlaps tokens 0 to 2 = [0:9].
     text = "abcdefghij"
