@@ -37,6 +37,7 @@ from fedmedlora.config.models import PlusConfig
 from fedmedlora.config.study_file import load_study
 from fedmedlora.markup.encode import Example
 from fedmedlora.studies.bert import TaggerFamily
+from fedmedlora.studies.cells import plus_rule
 from fedmedlora.studies.evaluate import evaluate
 from fedmedlora.studies.families import Families, Family
 from fedmedlora.studies.judges import make_judge
@@ -205,8 +206,7 @@ class Coordinator:
         rule, self._score = find_rule("fedmedlora"), None
         if "plus" in way:
             plus = PlusConfig(**way["plus"])
-            spread = plus.tau_spread is not None
-            rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
+            rule = plus_rule(plus)
             resident = replace(bench.resident, config=bench.resident.config.model_copy(update={"plus": plus}))
             sites = way.get("judged_on", resident.config.members)
             judge = make_judge(resident, bench.family, sites, settings)

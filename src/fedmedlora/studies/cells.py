@@ -289,8 +289,11 @@ def cell_rule(cell: Cell, plus: PlusConfig) -> Rule:
     """What weights a cell's sites. Raises ConfigError for an unknown published variant."""
     if cell.arm in ("fedsa-lora", "ffa-lora") and cell.federated:
         return find_rule(cell.arm)
-    if cell.arm not in PLUS or not cell.federated:
-        return find_rule(SOLO_RULE)
+    return plus_rule(plus) if cell.arm in PLUS and cell.federated else find_rule(SOLO_RULE)
+
+
+def plus_rule(plus: PlusConfig) -> Rule:
+    """Fed-MedLoRA+ as a study sets it. Raises ConfigError for an unknown published variant."""
     spread = plus.tau_spread is not None
     rule = find_rule(plus.rule, alpha=plus.alpha, tau=plus.tau_spread if spread else plus.tau, spread=spread)
     if not rule.needs_losses:
